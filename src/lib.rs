@@ -1,0 +1,30 @@
+//! Channels between two parties who share a password.
+#![forbid(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+pub mod binding;
+pub mod context;
+pub mod error;
+pub mod mechanism;
+pub mod prep;
+pub mod registry;
+pub mod sasl;
+#[cfg(feature = "scram")]
+pub mod scram;
+pub mod secret;
+pub mod tls;
+
+pub use binding::{BindingType, ChannelBinding};
+pub use context::Context;
+pub use error::{Error, ErrorKind, Result, Rule};
+pub use mechanism::{Mechanism, MechanismName, Outcome, Properties, Side, Step};
+pub use secret::{Password, SessionKey};
+
+/// The operating system's random generator, as the generator that the constructors here take.
+///
+/// # Panics
+/// Calls panic when the operating system has no randomness to give; no key may be made then.
+#[must_use]
+pub fn system_rng() -> impl rand_core::CryptoRng {
+    rand_core::UnwrapErr(getrandom::SysRng)
+}

@@ -1,0 +1,185 @@
+//! Every mechanism that is compiled in, under its registered name.
+//!
+//! The command line, the session, the tests and the benches loop over [`all`]; a new mechanism is one more row
+//! here and nothing else.
+
+use std::sync::Arc;
+
+use rand_core::CryptoRng;
+
+use crate::binding::ChannelBinding;
+use crate::context::Context;
+use crate::error::{Error, ErrorKind, Result, Rule};
+use crate::mechanism::{Mechanism, MechanismName, Properties};
+use crate::prep::Preparation;
+use crate::secret::{Password, SecretBytes};
+
+/// Rules of this module.
+pub mod rules {
+    use super::{ErrorKind, Rule};
+
+    /// No such mechanism in this build.
+    pub static UNKNOWN_MECHANISM: Rule = Rule {
+        id: "registry-unknown-mechanism",
+        kind: ErrorKind::PeerIncompatible,
+        source: "countersign",
+        what: "this build knows no such mechanism",
+        advice: "See the list of mechanisms; some need a Cargo feature.",
+    };
+    /// A -PLUS mechanism was started without a channel binding.
+    pub static BINDING_MISSING: Rule = Rule {
+        id: "registry-binding-missing",
+        kind: ErrorKind::Misuse,
+        source: "RFC 5802 section 6",
+        what: "this mechanism needs a channel binding and was given none",
+        advice: "Take the binding from the finished TLS connection, or choose a mechanism without -PLUS.",
+    };
+    /// The stored credential is not of the kind the mechanism needs.
+    pub static WRONG_CREDENTIAL: Rule = Rule {
+        id: "registry-wrong-credential",
+        kind: ErrorKind::Misuse,
+        source: "countersign",
+        what: "the stored credential does not belong to this mechanism",
+        advice: "Enroll the user for this mechanism.",
+    };
+}
+
+/// What the client side of any mechanism is made from.
+#[derive(Clone, Debug)]
+#[allow(clippy::exhaustive_structs, reason = "made by callers, who should decide on every field")]
+pub struct ClientSetup {
+    /// The identity to authenticate as: in an end-to-end session the initiator's bare JID.
+    pub authcid: String,
+    /// The identity to act as, when it is another one.
+    pub authzid: Option<String>,
+    /// The shared password.
+    pub password: Password,
+    /// How the password is prepared.
+    pub preparation: Preparation,
+    /// The channel to bind to; required by the mechanisms that need one.
+    pub binding: Option<ChannelBinding>,
+    /// Who talks to whom, and what was offered.
+    pub context: Context,
+}
+
+/// What the server side of any mechanism is made from.
+#[derive(Clone)]
+#[allow(clippy::exhaustive_structs, reason = "made by callers, who should decide on every field")]
+pub struct ServerSetup {
+    /// Where the records are.
+    pub credentials: Arc<dyn CredentialStore>,
+    /// The channel to bind to; required by the mechanisms that need one.
+    pub binding: Option<ChannelBinding>,
+    /// Who talks to whom, and what was offered.
+    pub context: Context,
+}
+
+/// A stored record of one user for one mechanism.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Credential {
+    /// The shared password itself, for the balanced mechanisms.
+    Password(Password),
+    /// SCRAM's salt, iteration count, StoredKey and ServerKey.
+    #[cfg(feature = "scram")]
+    Scram(crate::scram::StoredCredential),
+}
+
+/// Where the server side finds its records.
+pub trait CredentialStore: Send + Sync {
+    /// The record of `authcid` for `mechanism`, or `None` for an unknown user.
+    ///
+    /// # Errors
+    /// When the store itself fails; the exchange then ends with a temporary failure.
+    fn lookup(&self, mechanism: &MechanismName, authcid: &str) -> Result<Option<Credential>>;
+
+    /// At least 32 random octets, the same for the life of the store: what unknown users are simulated from, so
+    /// that repeated probes agree.
+    fn simulation_seed(&self) -> &SecretBytes;
+}
+
+/// One row of the registry.
+pub struct Registered {
+    name: MechanismName,
+    properties: fn(&MechanismName) -> Properties,
+    client: fn(&MechanismName, ClientSetup, &mut dyn CryptoRng) -> Result<Box<dyn Mechanism>>,
+    server: fn(&MechanismName, ServerSetup, &mut dyn CryptoRng) -> Result<Box<dyn Mechanism>>,
+    enroll: fn(&MechanismName, &str, &Password, Preparation, &mut dyn CryptoRng) -> Result<Credential>,
+}
+
+impl Registered {
+    /// The name.
+    #[must_use]
+    pub fn name(&self) -> &MechanismName {
+        &self.name
+    }
+
+    /// What the mechanism promises.
+    #[must_use]
+    pub fn properties(&self) -> Properties {
+        (self.properties)(&self.name)
+    }
+
+    /// Starts the client side.
+    ///
+    /// # Errors
+    /// [`rules::BINDING_MISSING`], and what the mechanism finds wrong with its input.
+    pub fn client(&self, setup: ClientSetup, rng: &mut dyn CryptoRng) -> Result<Box<dyn Mechanism>> {
+        self.check_binding(setup.binding.as_ref())?;
+        (self.client)(&self.name, setup, rng)
+    }
+
+    /// Starts the server side.
+    ///
+    /// # Errors
+    /// [`rules::BINDING_MISSING`], and what the mechanism finds wrong with its input.
+    pub fn server(&self, setup: ServerSetup, rng: &mut dyn CryptoRng) -> Result<Box<dyn Mechanism>> {
+        self.check_binding(setup.binding.as_ref())?;
+        (self.server)(&self.name, setup, rng)
+    }
+
+    /// Makes the record that the server side stores for `authcid`, with this crate's default work factors.
+    ///
+    /// # Errors
+    /// When the password does not pass its preparation.
+    pub fn enroll(
+        &self,
+        authcid: &str,
+        password: &Password,
+        preparation: Preparation,
+        rng: &mut dyn CryptoRng,
+    ) -> Result<Credential> {
+        (self.enroll)(&self.name, authcid, password, preparation, rng)
+    }
+
+    fn check_binding(&self, binding: Option<&ChannelBinding>) -> Result<()> {
+        if self.properties().needs_binding && binding.is_none() {
+            return Err(Error::new(&rules::BINDING_MISSING).about(self.name.as_str()));
+        }
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for Registered {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Registered({})", self.name)
+    }
+}
+
+/// Every mechanism that is compiled in, in this crate's order of preference.
+#[must_use]
+pub fn all() -> &'static [Registered] {
+    ROWS
+}
+
+/// The mechanism of that name.
+///
+/// # Errors
+/// [`rules::UNKNOWN_MECHANISM`].
+pub fn find(name: &MechanismName) -> Result<&'static Registered> {
+    ROWS.iter()
+        .find(|row| row.name == *name)
+        .ok_or_else(|| Error::new(&rules::UNKNOWN_MECHANISM).about(name.as_str()))
+}
+
+static ROWS: &[Registered] = &[];

@@ -1,0 +1,399 @@
+//! SASL (RFC 4422) as a carrying protocol sees it: choice of a mechanism, the order of messages, base64, failure
+//! conditions. No XML here.
+
+use base64ct::{Base64, Encoding};
+
+use crate::error::{Error, ErrorKind, Result, Rule};
+use crate::mechanism::{self, Guessing, MESSAGE_MAX, Mechanism, MechanismName, Outcome, Side, Step};
+use crate::registry;
+
+/// Rules of this module.
+pub mod rules {
+    use super::{ErrorKind, Rule};
+
+    /// The text is not base64 as RFC 4648 section 4 has it.
+    pub static BAD_BASE64: Rule = Rule {
+        id: "sasl-bad-base64",
+        kind: ErrorKind::PeerMisbehaved,
+        source: "RFC 6120 section 6.4, RFC 4648 section 4",
+        what: "the authentication data is not valid base64",
+        advice: "The peer does not follow the protocol; report it to its authors.",
+    };
+    /// Success was claimed before the mechanism had verified the server.
+    pub static EARLY_SUCCESS: Rule = Rule {
+        id: "sasl-early-success",
+        kind: ErrorKind::AuthenticationFailed,
+        source: "RFC 5802 section 5, RFC 6120 section 6.4.6",
+        what: "the peer claims success without having proven that it knows the password",
+        advice: "Do not trust this connection: the other end may be an impostor.",
+    };
+    /// A message after the mechanism was complete.
+    pub static AFTER_END: Rule = Rule {
+        id: "sasl-after-end",
+        kind: ErrorKind::PeerMisbehaved,
+        source: "RFC 4422 section 5",
+        what: "the peer goes on after the end of the exchange",
+        advice: "The peer does not follow the mechanism; report it to its authors.",
+    };
+    /// The server side of the exchange refused.
+    pub static REFUSED_BY_PEER: Rule = Rule {
+        id: "sasl-refused",
+        kind: ErrorKind::AuthenticationFailed,
+        source: "RFC 6120 section 6.5",
+        what: "the peer refused the authentication",
+        advice: "Check the password on both sides; if it is right, somebody may sit in between.",
+    };
+    /// Nothing on the peer's list is acceptable.
+    pub static NO_MECHANISM: Rule = Rule {
+        id: "sasl-no-mechanism",
+        kind: ErrorKind::PolicyRefused,
+        source: "countersign",
+        what: "the peer offers no mechanism that our policy takes",
+        advice: "Agree with the peer on one mechanism and name it on both sides.",
+    };
+}
+
+/// The reasons for which SASL fails in XMPP (RFC 6120 section 6.5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Condition {
+    /// The client gave up.
+    Aborted,
+    /// The account is switched off.
+    AccountDisabled,
+    /// The password must be changed first.
+    CredentialsExpired,
+    /// TLS first.
+    EncryptionRequired,
+    /// Not base64.
+    IncorrectEncoding,
+    /// The authorization identity is not allowed.
+    InvalidAuthzid,
+    /// Not offered on this stream.
+    InvalidMechanism,
+    /// A message broke the grammar.
+    MalformedRequest,
+    /// Policy wants a stronger mechanism.
+    MechanismTooWeak,
+    /// Wrong password or unknown user, never told apart.
+    NotAuthorized,
+    /// Try again later.
+    TemporaryAuthFailure,
+}
+
+impl Condition {
+    /// All conditions.
+    pub const ALL: [Self; 11] = [
+        Self::Aborted,
+        Self::AccountDisabled,
+        Self::CredentialsExpired,
+        Self::EncryptionRequired,
+        Self::IncorrectEncoding,
+        Self::InvalidAuthzid,
+        Self::InvalidMechanism,
+        Self::MalformedRequest,
+        Self::MechanismTooWeak,
+        Self::NotAuthorized,
+        Self::TemporaryAuthFailure,
+    ];
+
+    /// The element name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Aborted => "aborted",
+            Self::AccountDisabled => "account-disabled",
+            Self::CredentialsExpired => "credentials-expired",
+            Self::EncryptionRequired => "encryption-required",
+            Self::IncorrectEncoding => "incorrect-encoding",
+            Self::InvalidAuthzid => "invalid-authzid",
+            Self::InvalidMechanism => "invalid-mechanism",
+            Self::MalformedRequest => "malformed-request",
+            Self::MechanismTooWeak => "mechanism-too-weak",
+            Self::NotAuthorized => "not-authorized",
+            Self::TemporaryAuthFailure => "temporary-auth-failure",
+        }
+    }
+
+    /// What to tell a peer about `error`.
+    #[must_use]
+    pub fn of(error: &Error) -> Self {
+        if error.is(&rules::BAD_BASE64) {
+            return Self::IncorrectEncoding;
+        }
+        match error.kind() {
+            ErrorKind::PeerMisbehaved => Self::MalformedRequest,
+            ErrorKind::PeerIncompatible => Self::InvalidMechanism,
+            ErrorKind::PolicyRefused => Self::MechanismTooWeak,
+            ErrorKind::LimitExceeded | ErrorKind::TimedOut | ErrorKind::Environment => {
+                Self::TemporaryAuthFailure
+            }
+            _ => Self::NotAuthorized,
+        }
+    }
+}
+
+/// Base64 of a message for an XMPP SASL element: `=` stands for the empty message (RFC 6120 section 6.4.2).
+#[must_use]
+pub fn encode(message: &[u8]) -> String {
+    if message.is_empty() { "=".to_owned() } else { Base64::encode_string(message) }
+}
+
+/// The reverse of [`encode`]: strict base64, `=` for the empty message, at most [`MESSAGE_MAX`] octets.
+///
+/// # Errors
+/// [`rules::BAD_BASE64`]; [`mechanism::rules::MESSAGE_TOO_LONG`] before anything is decoded.
+pub fn decode(text: &str) -> Result<Vec<u8>> {
+    if text == "=" {
+        return Ok(Vec::new());
+    }
+    let octets = (text.len() / 4 * 3) as u64;
+    if octets > MESSAGE_MAX as u64 + 2 {
+        return Err(Error::exceeds(&mechanism::rules::MESSAGE_TOO_LONG, octets, MESSAGE_MAX as u64));
+    }
+    let message = Base64::decode_vec(text).map_err(|_| Error::new(&rules::BAD_BASE64))?;
+    check_length(&message)?;
+    Ok(message)
+}
+
+fn check_length(message: &[u8]) -> Result<()> {
+    if message.len() > MESSAGE_MAX {
+        return Err(Error::exceeds(
+            &mechanism::rules::MESSAGE_TOO_LONG,
+            message.len() as u64,
+            MESSAGE_MAX as u64,
+        ));
+    }
+    Ok(())
+}
+
+/// The client side of an exchange, as RFC 4422 orders it: initial response, challenges, success.
+pub struct ClientExchange {
+    mechanism: Box<dyn Mechanism>,
+    outcome: Option<Outcome>,
+}
+
+impl ClientExchange {
+    /// Starts, and gives the initial response where the mechanism lets the client speak first.
+    ///
+    /// # Errors
+    /// As the mechanism.
+    pub fn start(mechanism: Box<dyn Mechanism>) -> Result<(Self, Option<Vec<u8>>)> {
+        let mut exchange = Self { mechanism, outcome: None };
+        if exchange.mechanism.properties().first == Side::Server {
+            return Ok((exchange, None));
+        }
+        let initial = exchange.advance(&[])?;
+        Ok((exchange, Some(initial)))
+    }
+
+    /// Answers a challenge.
+    ///
+    /// # Errors
+    /// As the mechanism; [`rules::AFTER_END`].
+    pub fn challenge(&mut self, message: &[u8]) -> Result<Vec<u8>> {
+        check_length(message)?;
+        if self.outcome.is_some() {
+            return Err(Error::new(&rules::AFTER_END));
+        }
+        self.advance(message)
+    }
+
+    /// The peer claims success, with or without additional data.
+    ///
+    /// # Errors
+    /// [`rules::EARLY_SUCCESS`] unless the mechanism itself has verified the server; [`rules::AFTER_END`].
+    pub fn success(mut self, additional: Option<&[u8]>) -> Result<Outcome> {
+        match (self.outcome.take(), additional) {
+            (Some(outcome), None) => Ok(outcome),
+            (Some(_), Some(_)) => Err(Error::new(&rules::AFTER_END)),
+            (None, None) => Err(Error::new(&rules::EARLY_SUCCESS)),
+            (None, Some(message)) => {
+                check_length(message)?;
+                match self.mechanism.step(message)? {
+                    Step::Finished { reply: None, outcome } => Ok(outcome),
+                    _ => Err(Error::new(&rules::EARLY_SUCCESS)),
+                }
+            }
+        }
+    }
+
+    fn advance(&mut self, message: &[u8]) -> Result<Vec<u8>> {
+        match self.mechanism.step(message)? {
+            Step::Continue(reply) => Ok(reply),
+            Step::Finished { reply, outcome } => {
+                self.outcome = Some(outcome);
+                Ok(reply.unwrap_or_default())
+            }
+        }
+    }
+}
+
+/// The server side of an exchange.
+pub struct ServerExchange {
+    mechanism: Box<dyn Mechanism>,
+    ended: bool,
+}
+
+/// What the server side sends next.
+#[derive(Debug)]
+#[allow(clippy::exhaustive_enums, reason = "a server challenges or accepts; failure is an Err")]
+pub enum ServerStep {
+    /// A challenge, possibly empty.
+    Challenge(Vec<u8>),
+    /// Success, with additional data where the mechanism has some.
+    Success(Option<Vec<u8>>, Outcome),
+}
+
+impl ServerExchange {
+    /// Starts with the client's initial response, if it sent one.
+    ///
+    /// # Errors
+    /// As the mechanism.
+    pub fn start(mechanism: Box<dyn Mechanism>, initial: Option<&[u8]>) -> Result<(Self, ServerStep)> {
+        let mut exchange = Self { mechanism, ended: false };
+        let first = exchange.mechanism.properties().first;
+        let step = match (first, initial) {
+            (Side::Client, None) => ServerStep::Challenge(Vec::new()),
+            (Side::Client, Some(message)) => exchange.response(message)?,
+            (Side::Server, None) => exchange.response(&[])?,
+            (Side::Server, Some(_)) => return Err(Error::new(&mechanism::rules::UNEXPECTED_DATA)),
+        };
+        Ok((exchange, step))
+    }
+
+    /// Takes the client's response.
+    ///
+    /// # Errors
+    /// As the mechanism; [`rules::AFTER_END`].
+    pub fn response(&mut self, message: &[u8]) -> Result<ServerStep> {
+        check_length(message)?;
+        if self.ended {
+            return Err(Error::new(&rules::AFTER_END));
+        }
+        match self.mechanism.step(message) {
+            Ok(Step::Continue(reply)) => Ok(ServerStep::Challenge(reply)),
+            Ok(Step::Finished { reply, outcome }) => {
+                self.ended = true;
+                Ok(ServerStep::Success(reply, outcome))
+            }
+            Err(error) => {
+                self.ended = true;
+                Err(error)
+            }
+        }
+    }
+}
+
+/// Which mechanisms are acceptable, in which order, and what is never taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    preference: Vec<MechanismName>,
+    floor: Floor,
+}
+
+/// The least a mechanism must hold against, whatever the peer offers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Floor {
+    /// Anything that is named.
+    Named,
+    /// The exchange must be bound to the channel.
+    Bound,
+    /// Bound, and nobody, listener or impostor, gets anything to test passwords on offline.
+    OnlineGuessesOnly,
+}
+
+impl Default for Policy {
+    /// Everything compiled in that leaves an attacker nothing to test offline.
+    fn default() -> Self {
+        let floor = Floor::OnlineGuessesOnly;
+        let preference = registry::all()
+            .iter()
+            .filter(|row| reason_against(row.name(), floor).is_none())
+            .map(|row| row.name().clone())
+            .collect();
+        Self { preference, floor }
+    }
+}
+
+/// What [`Policy::select`] chose, and why not the rest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Selection {
+    /// The mechanism to run.
+    pub chosen: MechanismName,
+    /// Each other mechanism on the peer's list, with the reason.
+    pub refused: Vec<(MechanismName, &'static str)>,
+}
+
+impl Policy {
+    /// These mechanisms, in this order, and no others. To name a weaker mechanism is the explicit wish for it;
+    /// end to end it must still be bound to the channel.
+    #[must_use]
+    pub fn named(preference: impl IntoIterator<Item = MechanismName>) -> Self {
+        Self { preference: preference.into_iter().collect(), floor: Floor::Bound }
+    }
+
+    /// Moves the floor.
+    #[must_use]
+    pub fn with_floor(mut self, floor: Floor) -> Self {
+        self.floor = floor;
+        self
+    }
+
+    /// What is acceptable, in order, after the floor has been applied. A responder offers exactly this.
+    #[must_use]
+    pub fn acceptable(&self) -> Vec<MechanismName> {
+        self.preference.iter().filter(|name| reason_against(name, self.floor).is_none()).cloned().collect()
+    }
+
+    /// Chooses from the peer's list: our order decides, the peer's order never does.
+    ///
+    /// # Errors
+    /// [`rules::NO_MECHANISM`] with every refused name and its reason.
+    pub fn select(&self, offered: &[MechanismName]) -> Result<Selection> {
+        let chosen = self.acceptable().into_iter().find(|name| offered.contains(name));
+        let refused = offered
+            .iter()
+            .filter(|name| Some(*name) != chosen.as_ref())
+            .map(|name| (name.clone(), self.reason_for_passing_over(name)))
+            .collect::<Vec<_>>();
+        match chosen {
+            Some(chosen) => Ok(Selection { chosen, refused }),
+            None => {
+                let list = refused
+                    .iter()
+                    .map(|(name, why)| format!("{name} ({why})"))
+                    .collect::<Vec<_>>()
+                    .join(", ");
+                let list = if list.is_empty() { "its list is empty".to_owned() } else { list };
+                Err(Error::new(&rules::NO_MECHANISM).about(list))
+            }
+        }
+    }
+
+    fn reason_for_passing_over(&self, name: &MechanismName) -> &'static str {
+        reason_against(name, self.floor).unwrap_or(if self.preference.contains(name) {
+            "we prefer another"
+        } else {
+            "not on our list"
+        })
+    }
+}
+
+fn reason_against(name: &MechanismName, floor: Floor) -> Option<&'static str> {
+    let Ok(row) = registry::find(name) else {
+        return Some("not known here");
+    };
+    let properties = row.properties();
+    if floor >= Floor::Bound && !properties.needs_binding {
+        return Some("not bound to the channel");
+    }
+    if floor >= Floor::OnlineGuessesOnly
+        && (properties.listener, properties.impostor) != (Guessing::OnlineOnly, Guessing::OnlineOnly)
+    {
+        return Some("an impostor could test passwords offline");
+    }
+    None
+}

@@ -1,0 +1,4 @@
+//! SCRAM.
+/// A stored record.
+#[derive(Clone, Debug)]
+pub struct StoredCredential;
