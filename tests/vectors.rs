@@ -4,7 +4,7 @@ use countersign::vectors::{self, File, Report};
 use serde_json::{Map, Value, json};
 
 /// The files and how many cases each has.
-const FILES: [(&str, usize); 10] = [
+const FILES: [(&str, usize); 12] = [
     ("pbkdf2_rfc6070.json", 6),
     ("pbkdf2_scrypt_rfc7914.json", 6),
     ("precis_opaquestring_rfc8265.json", 11),
@@ -13,6 +13,8 @@ const FILES: [(&str, usize); 10] = [
     ("scram_plus_tls_exporter_xep0474.json", 1),
     ("scram_rfc5802_rfc7677.json", 2),
     ("scram_stored_verifiers.json", 4),
+    ("tls13_low_entropy_psk_audit_derived.json", 1),
+    ("tls13_psk_importer_rfc9258.json", 6),
     ("tls13_traces_binder_exporter.json", 7),
     ("tls_server_end_point.json", 11),
 ];

@@ -114,6 +114,8 @@ static FILES: &[File] = files![
     "scram_plus_tls_exporter_xep0474.json",
     "scram_rfc5802_rfc7677.json",
     "scram_stored_verifiers.json",
+    "tls13_low_entropy_psk_audit_derived.json",
+    "tls13_psk_importer_rfc9258.json",
     "tls13_traces_binder_exporter.json",
     "tls_server_end_point.json",
 ];
