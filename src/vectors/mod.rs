@@ -9,6 +9,7 @@
 
 mod fields;
 mod kdf;
+mod server_end_point;
 mod tls13;
 
 use std::fmt;
@@ -138,7 +139,7 @@ static FAMILIES: &[Family] = &[
     Family { name: "spake2plus", check: not_implemented },
     Family { name: "srp", check: not_implemented },
     Family { name: "srp6a", check: not_implemented },
-    Family { name: "tls", check: not_implemented },
+    Family { name: "tls", check: server_end_point::check },
     Family { name: "tls12", check: not_implemented },
     Family { name: "tls13", check: tls13::check },
 ];
