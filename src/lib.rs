@@ -13,6 +13,10 @@ pub mod sasl;
 pub mod scram;
 pub mod secret;
 pub mod tls;
+#[cfg(feature = "vectors")]
+pub mod vectors;
+#[cfg(feature = "xmpp")]
+pub mod xmpp;
 
 pub use binding::{BindingType, ChannelBinding};
 pub use context::Context;

@@ -15,6 +15,9 @@ pub const LABEL_MAX: usize = 255 - PREFIX.len();
 
 const PREFIX: &[u8] = b"tls13 ";
 
+/// Longest context, whose length is one octet.
+const CONTEXT_MAX: usize = 255;
+
 /// Rules of this module.
 pub mod rules {
     use super::{ErrorKind, Rule};
@@ -24,8 +27,8 @@ pub mod rules {
         id: "exporter-too-long",
         kind: ErrorKind::LimitExceeded,
         source: "RFC 8446 section 7.1, RFC 5869 section 2.3",
-        what: "the exporter's label or output is too long",
-        advice: "Use at most 249 octets of label and 255 hash lengths of output.",
+        what: "the label, context or output of an HKDF-Expand-Label is too long",
+        advice: "Use at most 249 octets of label, 255 of context and 255 hash lengths of output.",
     };
 }
 
@@ -37,6 +40,22 @@ pub enum SuiteHash {
     Sha256,
     /// SHA-384.
     Sha384,
+}
+
+impl SuiteHash {
+    /// Fills `out` by HKDF-Expand-Label.
+    pub(super) fn fill_by_label(
+        self,
+        secret: &[u8],
+        label: &[u8],
+        context: &[u8],
+        out: &mut [u8],
+    ) -> Result<()> {
+        match self {
+            Self::Sha256 => expand_label::<Sha256>(secret, label, context, out),
+            Self::Sha384 => expand_label::<Sha384>(secret, label, context, out),
+        }
+    }
 }
 
 /// Fills `out` with `TLS-Exporter(label, context, out.len())`.
@@ -76,7 +95,7 @@ fn export_with<D: Digest + BlockSizeUser>(
     expand_label::<D>(&derived, b"exporter", &D::digest(context), out)
 }
 
-/// HKDF-Expand-Label; `context` is a hash.
+/// HKDF-Expand-Label; `context` is a hash or the nonce of a ticket.
 fn expand_label<D: Digest + BlockSizeUser>(
     secret: &[u8],
     label: &[u8],
@@ -86,6 +105,9 @@ fn expand_label<D: Digest + BlockSizeUser>(
     let most = 255 * <D as Digest>::output_size();
     if label.len() > LABEL_MAX {
         return Err(Error::exceeds(&rules::TOO_LONG, label.len() as u64, LABEL_MAX as u64));
+    }
+    if context.len() > CONTEXT_MAX {
+        return Err(Error::exceeds(&rules::TOO_LONG, context.len() as u64, CONTEXT_MAX as u64));
     }
     if out.len() > most {
         return Err(Error::exceeds(&rules::TOO_LONG, out.len() as u64, most as u64));
@@ -145,6 +167,15 @@ mod tests {
         let mut out = [0; 32];
         export(SuiteHash::Sha256, &SECRET, &[b'x'; LABEL_MAX], b"", &mut out).unwrap();
         let error = export(SuiteHash::Sha256, &SECRET, &[b'x'; LABEL_MAX + 1], b"", &mut out).unwrap_err();
+        assert!(error.is(&rules::TOO_LONG));
+    }
+
+    #[test]
+    fn context_length_is_limited() {
+        let mut out = [0; 32];
+        SuiteHash::Sha256.fill_by_label(&SECRET, b"x", &[0; CONTEXT_MAX], &mut out).unwrap();
+        let error =
+            SuiteHash::Sha256.fill_by_label(&SECRET, b"x", &[0; CONTEXT_MAX + 1], &mut out).unwrap_err();
         assert!(error.is(&rules::TOO_LONG));
     }
 

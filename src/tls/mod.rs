@@ -15,6 +15,8 @@ pub mod certificate;
 #[cfg(feature = "vectors")]
 pub mod exporter;
 mod fingerprint;
+#[cfg(feature = "vectors")]
+pub(crate) mod key_schedule;
 
 pub use fingerprint::Fingerprint;
 
