@@ -21,11 +21,11 @@ use crate::registry::{self, ClientSetup};
 use crate::sasl::{ClientExchange, Floor, Policy};
 use crate::secret::Password;
 
+use super::attribute::set_attribute;
 use super::driver::{Connection, StanzaReceiver, StanzaSender};
 use super::sasl::{ClientMessage, Features, ServerMessage};
 use super::stream::{CLOSE, Header, Item, to_octets};
 use super::wire::{Incoming, io_error, write};
-use super::xml::set_attribute;
 use super::{Limits, ns};
 
 /// For the TCP connection.

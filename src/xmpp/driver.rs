@@ -16,10 +16,10 @@ use tokio::task::JoinHandle;
 use crate::error::{Error, ErrorKind, Result, Rule};
 use crate::tls::Endpoint;
 
+use super::attribute::set_attribute;
 use super::host::{Gate, Host, HostEvent, SessionId};
 use super::ns;
 use super::session::{Established, Event, InitiatorConfig, Session, Statistics};
-use super::xml::set_attribute;
 
 /// Events that wait for the application in each stream; behind them the session holds back the peer.
 pub const EVENTS_MAX: usize = 16;
@@ -139,6 +139,7 @@ impl Driver {
         let (outgoing, to_send) = mpsc::channel(1);
         let ended = Arc::new(OnceLock::new());
         let task = Task {
+            own: own.clone(),
             host: Host::new(own.clone(), gate),
             slots: HashMap::new(),
             held: None,
@@ -456,6 +457,7 @@ enum Stage {
 }
 
 struct Task {
+    own: FullJid,
     host: Host,
     slots: HashMap<SessionId, Slot>,
     /// An event whose stream has no room.
@@ -506,6 +508,7 @@ impl Task {
 
     /// Until the connection is over, or until everybody has let go of it.
     async fn drive<R: StanzaReceiver>(&mut self, receiver: &mut R) -> Result<()> {
+        let outgoing = self.outgoing.clone();
         let mut linger_until = None;
         loop {
             self.pump();
@@ -514,7 +517,7 @@ impl Task {
             }
             let timeout = [self.host.next_timeout(), linger_until].into_iter().flatten().min();
             tokio::select! {
-                permit = self.outgoing.reserve(), if !self.backlog.is_empty() => match (permit, self.backlog.pop_front()) {
+                permit = outgoing.reserve(), if !self.backlog.is_empty() => match (permit, self.backlog.pop_front()) {
                     (Ok(permit), Some(stanza)) => permit.send(stanza),
                     // The writer has ended, and will tell why.
                     _ => return Ok(()),
@@ -596,7 +599,9 @@ impl Task {
     }
 
     fn open(&mut self, id: SessionId, established: Established) {
-        let (Some(slot), Some(session)) = (self.slots.get_mut(&id), self.host.session_mut(id)) else { return };
+        let (Some(slot), Some(session)) = (self.slots.get_mut(&id), self.host.session_mut(id)) else {
+            return;
+        };
         let Some(requests) = self.requests.upgrade() else {
             slot.stage = Stage::Abandoned;
             session.close();
@@ -606,7 +611,7 @@ impl Task {
         let last = Arc::new(Mutex::new(None));
         let stream = E2eStream {
             id,
-            own: self.host.own().clone(),
+            own: self.own.clone(),
             peer: session.peer().clone(),
             established,
             requests,
@@ -644,7 +649,7 @@ impl Task {
 fn work_off(session: &mut Session, parked: &mut VecDeque<Op>) {
     while let Some(op) = parked.pop_front() {
         match op {
-            Op::Stanza(stanza, reply) => todo!(),
+            Op::Stanza(stanza, reply) => drop(reply.send(session.send(stanza))),
             Op::Bytes(octets, taken, reply) => match session.send_bytes(&octets[taken..]) {
                 Ok(more) if taken + more < octets.len() => {
                     parked.push_front(Op::Bytes(octets, taken + more, reply));
