@@ -41,6 +41,7 @@ pub mod ns;
 pub mod sasl;
 pub mod session;
 pub mod stream;
+mod xml;
 
 pub use host::{Acceptance, Gate, Host, HostEvent, SessionId};
 pub use jid::{BareJid, FullJid, Jid};
