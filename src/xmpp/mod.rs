@@ -51,6 +51,7 @@ pub mod session;
 pub mod stream;
 #[cfg(feature = "tokio")]
 mod wire;
+mod xml;
 
 pub use host::{Acceptance, Gate, Host, HostEvent, SessionId};
 pub use jid::{BareJid, FullJid, Jid};

@@ -158,16 +158,13 @@ impl Connection {
 
     async fn negotiate(&mut self) -> Result<(Seat, Waiting), End> {
         self.expect_header().await?;
-        let mut features = Features::default();
-        features.mechanisms.clone_from(&self.shared.mechanisms);
+        let features = Features::new().with_mechanisms(self.shared.mechanisms.iter().cloned());
         self.send_features(&features).await?;
         let account = self.authenticate().await?;
         self.incoming.restart();
         self.header_sent = false;
         self.expect_header().await?;
-        let mut features = Features::default();
-        features.bind = true;
-        self.send_features(&features).await?;
+        self.send_features(&Features::new().with_bind()).await?;
         self.bind(&account).await
     }
 
@@ -217,7 +214,7 @@ impl Connection {
     /// One login. The inner error is a refusal, after which the client may try again.
     async fn attempt(&mut self) -> Result<Result<BareJid, Condition>, End> {
         let (mechanism, initial) = match self.next_sasl().await? {
-            Ok(ClientMessage::Auth(mechanism, initial)) => (mechanism, initial),
+            Ok(ClientMessage::Auth { mechanism, initial }) => (mechanism, initial),
             Ok(ClientMessage::Abort) => return Ok(Err(Condition::Aborted)),
             Ok(_) => return Ok(Err(Condition::MalformedRequest)),
             Err(condition) => return Ok(Err(condition)),
