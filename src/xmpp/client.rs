@@ -446,7 +446,9 @@ impl<S: AsyncRead + AsyncWrite> Negotiation<S> {
         };
         let mechanism = registry::find(&selection.chosen)?.client(setup, &mut crate::system_rng())?;
         let (mut exchange, initial) = ClientExchange::start(mechanism)?;
-        self.sender.send_element(&ClientMessage::Auth { mechanism: selection.chosen, initial }.to_element()).await?;
+        self.sender
+            .send_element(&ClientMessage::Auth { mechanism: selection.chosen, initial }.to_element())
+            .await?;
         loop {
             match ServerMessage::from_element(&self.next().await?)? {
                 ServerMessage::Challenge(message) => match exchange.challenge(&message) {

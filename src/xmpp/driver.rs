@@ -62,14 +62,6 @@ pub mod rules {
         what: "this end-to-end session has ended",
         advice: "Open a new one.",
     };
-    /// Nobody took the stream.
-    pub static NOT_ACCEPTED: Rule = Rule {
-        id: "driver-not-accepted",
-        kind: ErrorKind::LimitExceeded,
-        source: "countersign",
-        what: "too many accepted sessions wait for the application",
-        advice: "Call accept more often.",
-    };
     /// A stanza came where the application reads octets.
     pub static STANZA_BETWEEN: Rule = Rule {
         id: "driver-stanza-between",
@@ -447,7 +439,7 @@ enum Stage {
     /// We wait for the peer's proof, and the application for us.
     Connecting(Reply<E2eStream>),
     /// The peer has yet to prove itself.
-    Accepting(FullJid),
+    Accepting,
     Open {
         events: mpsc::Sender<Event>,
         last: Arc<Mutex<Option<Event>>>,
@@ -589,8 +581,8 @@ impl Task {
 
     fn dispatch(&mut self, event: HostEvent) {
         match event {
-            HostEvent::Incoming(id, peer) => {
-                self.slots.insert(id, Slot { stage: Stage::Accepting(peer), parked: VecDeque::new() });
+            HostEvent::Incoming(id, _) => {
+                self.slots.insert(id, Slot { stage: Stage::Accepting, parked: VecDeque::new() });
             }
             HostEvent::Session(id, Event::Established(established)) => self.open(id, *established),
             HostEvent::Session(id, event @ (Event::Closed | Event::Failed(_))) => self.end(id, event),
@@ -638,7 +630,7 @@ impl Task {
         let Some(slot) = self.slots.remove(&id) else { return };
         match (slot.stage, event) {
             (Stage::Connecting(reply), Event::Failed(error)) => drop(reply.send(Err(error))),
-            (Stage::Accepting(_), Event::Failed(error)) => drop(self.accepted.try_send(Err(error))),
+            (Stage::Accepting, Event::Failed(error)) => drop(self.accepted.try_send(Err(error))),
             (Stage::Open { last, .. }, event) => *lock(&last) = Some(event),
             _ => {}
         }
