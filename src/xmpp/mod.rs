@@ -36,6 +36,7 @@ use std::time::Duration;
 pub mod disco;
 mod host;
 pub mod ibb;
+mod iq;
 pub mod jingle;
 pub mod ns;
 pub mod sasl;
