@@ -42,6 +42,7 @@ pub mod disco;
 pub mod driver;
 mod host;
 pub mod ibb;
+mod iq;
 pub mod jingle;
 pub mod ns;
 pub mod sasl;
