@@ -21,11 +21,11 @@ use crate::registry::{self, ClientSetup};
 use crate::sasl::{ClientExchange, Floor, Policy};
 use crate::secret::Password;
 
+use super::attribute::set_attribute;
 use super::driver::{Connection, StanzaReceiver, StanzaSender};
 use super::sasl::{ClientMessage, Features, ServerMessage};
 use super::stream::{CLOSE, Header, Item, to_octets};
 use super::wire::{Incoming, io_error, write};
-use super::xml::set_attribute;
 use super::{Limits, ns};
 
 /// For the TCP connection.
@@ -446,7 +446,9 @@ impl<S: AsyncRead + AsyncWrite> Negotiation<S> {
         };
         let mechanism = registry::find(&selection.chosen)?.client(setup, &mut crate::system_rng())?;
         let (mut exchange, initial) = ClientExchange::start(mechanism)?;
-        self.sender.send_element(&ClientMessage::Auth(selection.chosen, initial).to_element()).await?;
+        self.sender
+            .send_element(&ClientMessage::Auth { mechanism: selection.chosen, initial }.to_element())
+            .await?;
         loop {
             match ServerMessage::from_element(&self.next().await?)? {
                 ServerMessage::Challenge(message) => match exchange.challenge(&message) {

@@ -16,10 +16,10 @@ use tokio::task::JoinHandle;
 use crate::error::{Error, ErrorKind, Result, Rule};
 use crate::tls::Endpoint;
 
+use super::attribute::set_attribute;
 use super::host::{Gate, Host, HostEvent, SessionId};
 use super::ns;
 use super::session::{Established, Event, InitiatorConfig, Session, Statistics};
-use super::xml::set_attribute;
 
 /// Events that wait for the application in each stream; behind them the session holds back the peer.
 pub const EVENTS_MAX: usize = 16;
@@ -61,14 +61,6 @@ pub mod rules {
         source: "countersign",
         what: "this end-to-end session has ended",
         advice: "Open a new one.",
-    };
-    /// Nobody took the stream.
-    pub static NOT_ACCEPTED: Rule = Rule {
-        id: "driver-not-accepted",
-        kind: ErrorKind::LimitExceeded,
-        source: "countersign",
-        what: "too many accepted sessions wait for the application",
-        advice: "Call accept more often.",
     };
     /// A stanza came where the application reads octets.
     pub static STANZA_BETWEEN: Rule = Rule {
@@ -139,6 +131,7 @@ impl Driver {
         let (outgoing, to_send) = mpsc::channel(1);
         let ended = Arc::new(OnceLock::new());
         let task = Task {
+            own: own.clone(),
             host: Host::new(own.clone(), gate),
             slots: HashMap::new(),
             held: None,
@@ -446,7 +439,7 @@ enum Stage {
     /// We wait for the peer's proof, and the application for us.
     Connecting(Reply<E2eStream>),
     /// The peer has yet to prove itself.
-    Accepting(FullJid),
+    Accepting,
     Open {
         events: mpsc::Sender<Event>,
         last: Arc<Mutex<Option<Event>>>,
@@ -456,6 +449,7 @@ enum Stage {
 }
 
 struct Task {
+    own: FullJid,
     host: Host,
     slots: HashMap<SessionId, Slot>,
     /// An event whose stream has no room.
@@ -506,6 +500,7 @@ impl Task {
 
     /// Until the connection is over, or until everybody has let go of it.
     async fn drive<R: StanzaReceiver>(&mut self, receiver: &mut R) -> Result<()> {
+        let outgoing = self.outgoing.clone();
         let mut linger_until = None;
         loop {
             self.pump();
@@ -514,7 +509,7 @@ impl Task {
             }
             let timeout = [self.host.next_timeout(), linger_until].into_iter().flatten().min();
             tokio::select! {
-                permit = self.outgoing.reserve(), if !self.backlog.is_empty() => match (permit, self.backlog.pop_front()) {
+                permit = outgoing.reserve(), if !self.backlog.is_empty() => match (permit, self.backlog.pop_front()) {
                     (Ok(permit), Some(stanza)) => permit.send(stanza),
                     // The writer has ended, and will tell why.
                     _ => return Ok(()),
@@ -586,8 +581,8 @@ impl Task {
 
     fn dispatch(&mut self, event: HostEvent) {
         match event {
-            HostEvent::Incoming(id, peer) => {
-                self.slots.insert(id, Slot { stage: Stage::Accepting(peer), parked: VecDeque::new() });
+            HostEvent::Incoming(id, _) => {
+                self.slots.insert(id, Slot { stage: Stage::Accepting, parked: VecDeque::new() });
             }
             HostEvent::Session(id, Event::Established(established)) => self.open(id, *established),
             HostEvent::Session(id, event @ (Event::Closed | Event::Failed(_))) => self.end(id, event),
@@ -596,7 +591,9 @@ impl Task {
     }
 
     fn open(&mut self, id: SessionId, established: Established) {
-        let (Some(slot), Some(session)) = (self.slots.get_mut(&id), self.host.session_mut(id)) else { return };
+        let (Some(slot), Some(session)) = (self.slots.get_mut(&id), self.host.session_mut(id)) else {
+            return;
+        };
         let Some(requests) = self.requests.upgrade() else {
             slot.stage = Stage::Abandoned;
             session.close();
@@ -606,7 +603,7 @@ impl Task {
         let last = Arc::new(Mutex::new(None));
         let stream = E2eStream {
             id,
-            own: self.host.own().clone(),
+            own: self.own.clone(),
             peer: session.peer().clone(),
             established,
             requests,
@@ -633,7 +630,7 @@ impl Task {
         let Some(slot) = self.slots.remove(&id) else { return };
         match (slot.stage, event) {
             (Stage::Connecting(reply), Event::Failed(error)) => drop(reply.send(Err(error))),
-            (Stage::Accepting(_), Event::Failed(error)) => drop(self.accepted.try_send(Err(error))),
+            (Stage::Accepting, Event::Failed(error)) => drop(self.accepted.try_send(Err(error))),
             (Stage::Open { last, .. }, event) => *lock(&last) = Some(event),
             _ => {}
         }
@@ -644,7 +641,7 @@ impl Task {
 fn work_off(session: &mut Session, parked: &mut VecDeque<Op>) {
     while let Some(op) = parked.pop_front() {
         match op {
-            Op::Stanza(stanza, reply) => todo!(),
+            Op::Stanza(stanza, reply) => drop(reply.send(session.send(stanza))),
             Op::Bytes(octets, taken, reply) => match session.send_bytes(&octets[taken..]) {
                 Ok(more) if taken + more < octets.len() => {
                     parked.push_front(Op::Bytes(octets, taken + more, reply));

@@ -33,14 +33,26 @@
 
 use std::time::Duration;
 
+#[cfg(feature = "tokio")]
+mod attribute;
+#[cfg(feature = "tokio")]
+pub mod client;
 pub mod disco;
+#[cfg(feature = "tokio")]
+pub mod driver;
 mod host;
 pub mod ibb;
+mod iq;
 pub mod jingle;
 pub mod ns;
 pub mod sasl;
+#[cfg(feature = "demo-server")]
+pub mod server;
 pub mod session;
 pub mod stream;
+#[cfg(feature = "tokio")]
+mod wire;
+mod xml;
 
 pub use host::{Acceptance, Gate, Host, HostEvent, SessionId};
 pub use jid::{BareJid, FullJid, Jid};

@@ -38,7 +38,8 @@ impl<R: AsyncRead + Unpin> Incoming<R> {
             if let Some(item) = item? {
                 return Ok(Some(item));
             }
-            let length = self.io.read(&mut self.buffer[..]).await.map_err(|error| io_error(broken, &error))?;
+            let length =
+                self.io.read(&mut self.buffer[..]).await.map_err(|error| io_error(broken, &error))?;
             self.unread = 0..length;
             if length == 0 {
                 return Ok(None);

@@ -1,14 +1,22 @@
-//! Short ways to write and read elements.
+//! Between elements and the types that `xso` derives.
 
 use minidom::Element;
-use rxml::{Namespace, NcName};
+use xso::{AsXml, FromXml};
 
-/// The name of an attribute, known when writing the code.
-pub(crate) fn attribute(name: &'static str) -> NcName {
-    NcName::try_from(name).expect("attribute names in this crate are well formed")
+use crate::error::{Error, Result, Rule};
+
+/// The element of a value of ours.
+pub(super) fn element(value: &impl AsXml) -> Element {
+    xso::transform(value).expect("our own types make well-formed elements")
 }
 
-/// Sets an attribute, whether or not it is there.
-pub(crate) fn set_attribute(element: &mut Element, name: &'static str, value: &str) {
-    element.set_attr(Namespace::NONE, attribute(name), value);
+/// The value of an element. An error of ours comes through; any other is a breach of `rule`.
+pub(super) fn parse<T: FromXml>(element: &Element, rule: &'static Rule) -> Result<T> {
+    xso::transform(element).map_err(|error| match error {
+        xso::error::Error::TextParseError(inner) => match inner.downcast::<Error>() {
+            Ok(ours) => *ours,
+            Err(other) => Error::new(rule).about(other.to_string()),
+        },
+        other => Error::new(rule).about(other.to_string()),
+    })
 }

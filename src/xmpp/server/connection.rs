@@ -53,7 +53,8 @@ impl StreamError {
 
     /// The error and the closing tag.
     fn to_octets(self) -> Vec<u8> {
-        let error = Element::builder("error", ns::STREAM).append(Element::bare(self.name(), ns::STREAM_ERRORS));
+        let error =
+            Element::builder("error", ns::STREAM).append(Element::bare(self.name(), ns::STREAM_ERRORS));
         let mut octets = to_octets(&error.build()).unwrap_or_default();
         octets.extend_from_slice(CLOSE);
         octets
@@ -157,16 +158,13 @@ impl Connection {
 
     async fn negotiate(&mut self) -> Result<(Seat, Waiting), End> {
         self.expect_header().await?;
-        let mut features = Features::default();
-        features.mechanisms.clone_from(&self.shared.mechanisms);
+        let features = Features::new().with_mechanisms(self.shared.mechanisms.iter().cloned());
         self.send_features(&features).await?;
         let account = self.authenticate().await?;
         self.incoming.restart();
         self.header_sent = false;
         self.expect_header().await?;
-        let mut features = Features::default();
-        features.bind = true;
-        self.send_features(&features).await?;
+        self.send_features(&Features::new().with_bind()).await?;
         self.bind(&account).await
     }
 
@@ -216,7 +214,7 @@ impl Connection {
     /// One login. The inner error is a refusal, after which the client may try again.
     async fn attempt(&mut self) -> Result<Result<BareJid, Condition>, End> {
         let (mechanism, initial) = match self.next_sasl().await? {
-            Ok(ClientMessage::Auth(mechanism, initial)) => (mechanism, initial),
+            Ok(ClientMessage::Auth { mechanism, initial }) => (mechanism, initial),
             Ok(ClientMessage::Abort) => return Ok(Err(Condition::Aborted)),
             Ok(_) => return Ok(Err(Condition::MalformedRequest)),
             Err(condition) => return Ok(Err(condition)),
@@ -286,7 +284,8 @@ impl Connection {
             let wish = iq.get_child("bind", ns::BIND).map(|bind| {
                 bind.get_child("resource", ns::BIND).map(Element::text).filter(|wish| !wish.is_empty())
             });
-            let Some(wish) = wish.filter(|_| iq.is("iq", ns::CLIENT) && iq.attr("type") == Some("set")) else {
+            let Some(wish) = wish.filter(|_| iq.is("iq", ns::CLIENT) && iq.attr("type") == Some("set"))
+            else {
                 return Err(StreamError::NotAuthorized.into());
             };
             let resource = wish.unwrap_or_else(|| self.shared.fresh_name("r"));
@@ -314,11 +313,12 @@ impl Connection {
     }
 
     async fn route(&mut self, seat: &Seat, mut waiting: Waiting) -> End {
+        let overflow = waiting.overflow();
         loop {
             tokio::select! {
                 // Whoever cannot keep up must not get further stanzas with a gap in between.
                 biased;
-                () = waiting.overflowed() => return StreamError::ResourceConstraint.into(),
+                () = overflow.notified() => return StreamError::ResourceConstraint.into(),
                 Some(octets) = waiting.next() => {
                     if let Err(error) = self.write(&octets).await {
                         return error.into();

@@ -2,7 +2,7 @@
 
 use minidom::Element;
 
-use crate::xmpp::xml::{attribute, set_attribute};
+use crate::xmpp::attribute::{attribute, set_attribute};
 
 /// Namespace of stanzas in a client's stream (RFC 6120 section 4.8.2).
 pub(super) const CLIENT: &str = "jabber:client";
@@ -141,7 +141,8 @@ mod tests {
 
     #[test]
     fn an_error_goes_back_the_way_it_came() {
-        let iq = stanza("<iq xmlns='jabber:client' type='get' id='a' from='x@d/1' to='y@d/2'><q xmlns='u'/></iq>");
+        let iq =
+            stanza("<iq xmlns='jabber:client' type='get' id='a' from='x@d/1' to='y@d/2'><q xmlns='u'/></iq>");
         let expected = stanza(
             "<iq xmlns='jabber:client' type='error' id='a' from='y@d/2' to='x@d/1'><error type='cancel'>\
              <service-unavailable xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>",

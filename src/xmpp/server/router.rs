@@ -10,7 +10,8 @@ use tokio::sync::{Notify, mpsc};
 
 use super::attack::{Attacker, Report};
 use super::replies::{self, Refusal};
-use crate::xmpp::xml::{octets, set_attribute};
+use crate::xmpp::attribute::set_attribute;
+use crate::xmpp::stream::to_octets;
 
 /// Most stanzas that wait for one slow client.
 pub const QUEUE_STANZAS: usize = 256;
@@ -68,9 +69,9 @@ impl Waiting {
         Some(stanza)
     }
 
-    /// Returns when the client has been too slow. Cancel safe.
-    pub(super) async fn overflowed(&self) {
-        self.overflow.notified().await;
+    /// Notified when the client has been too slow.
+    pub(super) fn overflow(&self) -> Arc<Notify> {
+        self.overflow.clone()
     }
 }
 
@@ -129,7 +130,12 @@ pub(super) enum NoSeat {
 
 impl Router {
     pub(super) fn new(domain: BareJid, attacker: Option<Box<dyn Attacker>>) -> Self {
-        Self { domain, seats: Mutex::default(), attacker: attacker.map(Mutex::new), counters: Counters::default() }
+        Self {
+            domain,
+            seats: Mutex::default(),
+            attacker: attacker.map(Mutex::new),
+            counters: Counters::default(),
+        }
     }
 
     pub(super) fn domain(&self) -> &BareJid {
@@ -283,7 +289,7 @@ impl Router {
 
     fn deliver(&self, to: &FullJid, stanza: &Element) {
         // What came through the parser can be written; what an attacker made may not be.
-        let Ok(octets) = octets(stanza) else { return };
+        let Ok(octets) = to_octets(stanza) else { return };
         let Some(outgoing) = self.outgoing(to) else { return };
         Counters::add(&self.counters.stanzas_routed, 1);
         Counters::add(&self.counters.octets_routed, octets.len() as u64);
@@ -380,7 +386,9 @@ mod tests {
             ("b@@", "jid-malformed"),
             ("home.example", "service-unavailable"),
         ] {
-            assert!(router.accept(&full("a@home.example/1"), stanza(&format!("type='get' id='i' to='{to}'"))));
+            assert!(
+                router.accept(&full("a@home.example/1"), stanza(&format!("type='get' id='i' to='{to}'")))
+            );
             assert_eq!(condition(&received(&mut a).unwrap()), expected, "{to}");
         }
     }
@@ -412,9 +420,10 @@ mod tests {
             for _ in 0..fits {
                 outgoing.push(vec![0; 10]);
             }
-            assert!(tokio::time::timeout(std::time::Duration::ZERO, waiting.overflowed()).await.is_err());
+            let overflow = waiting.overflow();
+            assert!(tokio::time::timeout(std::time::Duration::ZERO, overflow.notified()).await.is_err());
             outgoing.push(vec![0; 10]);
-            waiting.overflowed().await;
+            overflow.notified().await;
         }
     }
 
