@@ -14,6 +14,10 @@ use crate::mechanism::{Mechanism, MechanismName, Properties};
 use crate::prep::Preparation;
 use crate::secret::{Password, SecretBytes};
 
+mod stores;
+
+pub use stores::{MemoryStore, SharedPassword};
+
 /// Rules of this module.
 pub mod rules {
     use super::{ErrorKind, Rule};
@@ -96,15 +100,24 @@ pub trait CredentialStore: Send + Sync {
     /// At least 32 random octets, the same for the life of the store: what unknown users are simulated from, so
     /// that repeated probes agree.
     fn simulation_seed(&self) -> &SecretBytes;
+
+    /// The iteration count that the records here have for `mechanism`, where it is not the default: an unknown user
+    /// is simulated with it, so that the count does not tell who exists.
+    fn simulated_iterations(&self, _mechanism: &MechanismName) -> Option<u32> {
+        None
+    }
 }
+
+type MakeSide<Setup> = fn(&MechanismName, Setup, &mut dyn CryptoRng) -> Result<Box<dyn Mechanism>>;
+type Enroll = fn(&MechanismName, &str, &Password, Preparation, &mut dyn CryptoRng) -> Result<Credential>;
 
 /// One row of the registry.
 pub struct Registered {
     name: MechanismName,
     properties: fn(&MechanismName) -> Properties,
-    client: fn(&MechanismName, ClientSetup, &mut dyn CryptoRng) -> Result<Box<dyn Mechanism>>,
-    server: fn(&MechanismName, ServerSetup, &mut dyn CryptoRng) -> Result<Box<dyn Mechanism>>,
-    enroll: fn(&MechanismName, &str, &Password, Preparation, &mut dyn CryptoRng) -> Result<Credential>,
+    client: MakeSide<ClientSetup>,
+    server: MakeSide<ServerSetup>,
+    enroll: Enroll,
 }
 
 impl Registered {
@@ -182,4 +195,33 @@ pub fn find(name: &MechanismName) -> Result<&'static Registered> {
         .ok_or_else(|| Error::new(&rules::UNKNOWN_MECHANISM).about(name.as_str()))
 }
 
-static ROWS: &[Registered] = &[];
+static ROWS: &[Registered] = &[
+    #[cfg(feature = "scram")]
+    scram("SCRAM-SHA-512-PLUS"),
+    #[cfg(feature = "scram")]
+    scram("SCRAM-SHA3-512-PLUS"),
+    #[cfg(feature = "scram")]
+    scram("SCRAM-SHA-256-PLUS"),
+    #[cfg(feature = "scram")]
+    scram("SCRAM-SHA-1-PLUS"),
+    #[cfg(feature = "scram")]
+    scram("SCRAM-SHA-512"),
+    #[cfg(feature = "scram")]
+    scram("SCRAM-SHA3-512"),
+    #[cfg(feature = "scram")]
+    scram("SCRAM-SHA-256"),
+    #[cfg(feature = "scram")]
+    scram("SCRAM-SHA-1"),
+];
+
+#[cfg(feature = "scram")]
+const fn scram(name: &'static str) -> Registered {
+    use crate::scram;
+    Registered {
+        name: MechanismName::from_static(name),
+        properties: scram::properties,
+        client: scram::client,
+        server: scram::server,
+        enroll: scram::enroll,
+    }
+}
