@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use countersign::sasl::Policy;
-use countersign::tls::certificate::{Config, Identity, RustlsEndpoint};
 use countersign::tls::Endpoint;
+use countersign::tls::certificate::{Config, Identity, RustlsEndpoint};
 use countersign::xmpp::client::{Client, Login};
 use countersign::xmpp::driver::E2eStream;
 use countersign::xmpp::{self, BareJid, Established, FullJid, Jid};
@@ -34,10 +34,6 @@ pub(crate) struct AccountArgs {
 }
 
 impl AccountArgs {
-    pub(crate) fn jid(&self) -> BareJid {
-        self.jid.to_bare()
-    }
-
     pub(crate) fn password(&self) -> Result<Password, Failure> {
         let args = PasswordArgs::from_file(self.account_password_file.clone());
         args.read(&format!("Password of the account {}", self.jid.to_bare()))
@@ -56,7 +52,11 @@ impl AccountArgs {
 /// The address with our usual resource.
 pub(crate) fn with_resource(bare: &BareJid) -> Result<FullJid, Failure> {
     bare.with_resource_str(RESOURCE).map_err(|error| {
-        Failure::new(Exit::Usage, format!("{bare} takes no resource: {error}"), "Give an address as user@domain.")
+        Failure::new(
+            Exit::Usage,
+            format!("{bare} takes no resource: {error}"),
+            "Give an address as user@domain.",
+        )
     })
 }
 

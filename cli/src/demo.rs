@@ -14,7 +14,7 @@ use countersign::xmpp::server::{Attack, Config, Server};
 use countersign::xmpp::{
     Acceptance, BareJid, Event, FullJid, InitiatorConfig, Jid, Limits, ResponderConfig, Statistics, ns,
 };
-use countersign::{Error, MechanismName, Password, Side, system_rng};
+use countersign::{Error, ErrorKind, MechanismName, Password, Rule, Side, system_rng};
 use serde_json::{Value, json};
 
 use crate::account::{endpoint, runtime};
@@ -34,6 +34,22 @@ const HANDSHAKE: Duration = Duration::from_secs(20);
 
 /// Longest wait for anything in the demo.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+static NO_END: Rule = Rule {
+    id: "demo-no-end",
+    kind: ErrorKind::TimedOut,
+    source: "countersign demo",
+    what: "the run neither succeeded nor failed in time",
+    advice: "Run the demo again; if it happens every time, report it.",
+};
+
+static WRONG_MESSAGE: Rule = Rule {
+    id: "demo-wrong-message",
+    kind: ErrorKind::PeerMisbehaved,
+    source: "countersign demo",
+    what: "another message arrived than was sent",
+    advice: "Report this: it is a defect.",
+};
 
 /// Set up a tunnel with every mechanism, then run every attack
 ///
@@ -85,7 +101,11 @@ async fn demo(args: &Args) -> Result<(), Failure> {
     for attack in Attack::ALL {
         let stage = Stage::set(&accounts, Some(attack)).await?;
         for row in &bound {
-            refused.push(Refused { attack, mechanism: row.name().clone(), ends: stage.attacked(row.name()).await });
+            refused.push(Refused {
+                attack,
+                mechanism: row.name().clone(),
+                ends: stage.attacked(row.name()).await,
+            });
         }
         stage.strike().await;
     }
@@ -248,8 +268,7 @@ impl Stage {
         let (mut alice, mut bob) = (alice?, bob?);
         let took = start.elapsed();
         let statistics = alice.statistics().await?;
-        let group =
-            alice.established().negotiated.as_ref().map_or_else(String::new, |tls| tls.group.clone());
+        let group = alice.established().negotiated.as_ref().map_or_else(String::new, |tls| tls.group.clone());
         alice.send_message("Is it you, Bob?").await?;
         expect(&mut bob, "Is it you, Bob?").await?;
         alice.rekey().await?;
@@ -297,12 +316,11 @@ struct Refused {
 }
 
 async fn patient<T>(run: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-    let late = || Error::new(&countersign::xmpp::rules::TIMED_OUT);
-    tokio::time::timeout(PATIENCE, run).await.unwrap_or_else(|_| Err(late()))
+    tokio::time::timeout(PATIENCE, run).await.unwrap_or_else(|_| Err(Error::new(&NO_END)))
 }
 
 async fn expect(stream: &mut E2eStream, text: &str) -> Result<(), Error> {
-    let wrong = || Error::new(&countersign::xmpp::rules::TIMED_OUT);
+    let wrong = || Error::new(&WRONG_MESSAGE);
     match patient(async { Ok(stream.recv().await) }).await? {
         Some(Event::Stanza(stanza)) => match stanza.get_child("body", ns::CLIENT) {
             Some(body) if body.text() == text => Ok(()),

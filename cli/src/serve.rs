@@ -55,7 +55,8 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         Some(path) => (read(path)?, false),
         None => (["alice", "bob"].map(|user| (user.to_owned(), make_up())).to_vec(), true),
     };
-    let config = Config::new(&args.domain, store(&accounts)?).with_address(args.address).with_attack(args.attack);
+    let config =
+        Config::new(&args.domain, store(&accounts)?).with_address(args.address).with_attack(args.attack);
     let runtime = runtime()?;
     runtime.block_on(async {
         let server = Server::bind(config).await?;

@@ -1,6 +1,6 @@
 //! What runs over a tunnel that is up: a chat by lines where a person types, octets where a program writes.
 
-use std::io::{self, IsTerminal, Read, Write};
+use std::io::{self, BufRead, IsTerminal, Read, Write};
 
 use countersign::xmpp::driver::E2eStream;
 use countersign::xmpp::{Element, Event, ns};
@@ -81,7 +81,7 @@ fn read_stdin(lines: bool) -> mpsc::Receiver<io::Result<Vec<u8>>> {
     receiver
 }
 
-fn read_line(stdin: &mut impl io::BufRead) -> io::Result<Vec<u8>> {
+fn read_line(stdin: &mut impl BufRead) -> io::Result<Vec<u8>> {
     let mut line = Vec::new();
     stdin.take(CHUNK as u64).read_until(b'\n', &mut line)?;
     Ok(line)

@@ -45,7 +45,9 @@ async fn deep_nesting_ends_the_stream() {
 #[tokio::test]
 async fn garbage_ends_the_stream() {
     let server = server().await;
-    for garbage in ["GET / HTTP/1.1\r\n\r\n", "\u{16}\u{3}\u{1}", "<a", "<!DOCTYPE a []>", "</a>", "<a>&#0;</a>"] {
+    for garbage in
+        ["GET / HTTP/1.1\r\n\r\n", "\u{16}\u{3}\u{1}", "<a", "<!DOCTYPE a []>", "</a>", "<a>&#0;</a>"]
+    {
         for header in ["", HEADER] {
             let mut raw = Raw::open(server.local_addr()).await;
             raw.send(header).await;
