@@ -89,8 +89,10 @@ async fn an_aborted_login_may_be_tried_again() {
     raw.expect("<challenge ").await;
     raw.send("<abort xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>").await;
     raw.expect("<aborted").await;
-    raw.send("<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='SCRAM-SHA-256'>biwsbj1hLHI9YmFk</auth>")
-        .await;
+    raw.send(
+        "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='SCRAM-SHA-256'>biwsbj1hLHI9YmFk</auth>",
+    )
+    .await;
     raw.expect("<challenge ").await;
 }
 

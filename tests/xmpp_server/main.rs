@@ -2,7 +2,7 @@
 #![cfg(feature = "demo-server")]
 
 mod client;
-mod login;
 mod limits;
+mod login;
 mod routing;
 mod support;

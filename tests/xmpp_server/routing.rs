@@ -27,7 +27,8 @@ async fn the_server_answers_ping() {
     let server = server().await;
     let mut alice = login(&server, "alice@home.example/lap").await;
     for to in ["", "to='home.example'", "to='alice@home.example'"] {
-        let ping = format!("<iq xmlns='jabber:client' type='get' id='p' {to}><ping xmlns='urn:xmpp:ping'/></iq>");
+        let ping =
+            format!("<iq xmlns='jabber:client' type='get' id='p' {to}><ping xmlns='urn:xmpp:ping'/></iq>");
         let answer = ask(&mut alice, &ping).await;
         assert_eq!((answer.attr("type"), answer.attr("id")), (Some("result"), Some("p")));
     }
@@ -38,9 +39,8 @@ async fn the_server_describes_itself() {
     let server = server().await;
     let mut alice = login(&server, "alice@home.example/lap").await;
     let info = "http://jabber.org/protocol/disco#info";
-    let iq = format!(
-        "<iq xmlns='jabber:client' type='get' id='d' to='home.example'><query xmlns='{info}'/></iq>"
-    );
+    let iq =
+        format!("<iq xmlns='jabber:client' type='get' id='d' to='home.example'><query xmlns='{info}'/></iq>");
     let answer = ask(&mut alice, &iq).await;
     let query = answer.get_child("query", info).unwrap();
     let identity = query.get_child("identity", info).unwrap();
@@ -54,7 +54,8 @@ async fn the_roster_is_empty_and_other_requests_are_refused() {
     let server = server().await;
     let mut alice = login(&server, "alice@home.example/lap").await;
     let roster =
-        ask(&mut alice, "<iq xmlns='jabber:client' type='get' id='r'><query xmlns='jabber:iq:roster'/></iq>").await;
+        ask(&mut alice, "<iq xmlns='jabber:client' type='get' id='r'><query xmlns='jabber:iq:roster'/></iq>")
+            .await;
     assert_eq!(roster.attr("type"), Some("result"));
     for to in ["", "to='home.example'", "to='bob@home.example'"] {
         let iq = format!("<iq xmlns='jabber:client' type='set' id='u' {to}><q xmlns='urn:unknown'/></iq>");
