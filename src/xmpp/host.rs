@@ -139,11 +139,16 @@ impl Host {
 
     /// The next event. With the last event of a session, and its last stanza, the session is gone.
     pub fn poll_event(&mut self) -> Option<HostEvent> {
+        self.poll_event_where(|_| true)
+    }
+
+    /// As [`Host::poll_event`], of the sessions that `ready` names: the others wait, and hold back their peers.
+    pub fn poll_event_where(&mut self, ready: impl Fn(SessionId) -> bool) -> Option<HostEvent> {
         if let Some(id) = self.incoming.pop_front() {
             return Some(HostEvent::Incoming(id, self.sessions.get(&id)?.peer().clone()));
         }
-        let found = self.sessions.iter_mut().find_map(|(id, session)| Some((*id, session.poll_event()?)));
-        let (id, event) = found?;
+        let mut ready = self.sessions.iter_mut().filter(|(id, _)| ready(**id));
+        let (id, event) = ready.find_map(|(id, session)| Some((*id, session.poll_event()?)))?;
         if matches!(event, Event::Closed | Event::Failed(_))
             && let Some(mut session) = self.sessions.remove(&id)
         {

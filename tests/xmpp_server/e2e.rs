@@ -61,7 +61,8 @@ impl Setup {
         let setup = self.clone();
         Some(Box::new(move |peer: &FullJid| {
             let (authcid, secret) = (peer.to_bare().to_string(), Password::new(setup.secret));
-            let store = SharedPassword::new(&authcid, secret, Preparation::default(), countersign::system_rng());
+            let store =
+                SharedPassword::new(&authcid, secret, Preparation::default(), countersign::system_rng());
             let store = Arc::new(store.ok()?.with_scram_iterations(4096));
             Some(Acceptance {
                 config: ResponderConfig::new(FullJid::new(BOB).ok()?, store)
@@ -267,8 +268,13 @@ async fn peers_that_are_absent_or_not_willing_are_named() {
     let alice = Driver::spawn(login(&server, ALICE).await, None);
     let _bob = Driver::spawn(login(&server, BOB).await, None);
     for peer in ["nobody@home.example/x", "bob@elsewhere.example/x", BOB] {
-        let error = guard(alice.connect(setup.initiator(alice.own_jid(), peer), client_endpoint())).await.unwrap_err();
-        assert!(matches!(error.kind(), ErrorKind::PeerUnavailable | ErrorKind::PeerIncompatible), "{peer}: {error:?}");
+        let error = guard(alice.connect(setup.initiator(alice.own_jid(), peer), client_endpoint()))
+            .await
+            .unwrap_err();
+        assert!(
+            matches!(error.kind(), ErrorKind::PeerUnavailable | ErrorKind::PeerIncompatible),
+            "{peer}: {error:?}"
+        );
     }
 }
 

@@ -167,7 +167,9 @@ async fn a_stream_closed_by_the_client_is_closed_by_the_server() {
 async fn a_client_cut_off_at_every_octet_harms_nobody() {
     let server = server().await;
     let sasl = "urn:ietf:params:xml:ns:xmpp-sasl";
-    let text = format!("{HEADER}<auth xmlns='{sasl}' mechanism='SCRAM-SHA-256'>biwsbj1hLHI9YmFk</auth><abort xmlns='{sasl}'/>");
+    let text = format!(
+        "{HEADER}<auth xmlns='{sasl}' mechanism='SCRAM-SHA-256'>biwsbj1hLHI9YmFk</auth><abort xmlns='{sasl}'/>"
+    );
     for end in 0..text.len() {
         let mut raw = Raw::open(server.local_addr()).await;
         raw.send(&text[..end]).await;
