@@ -19,6 +19,7 @@ use crate::tls::Endpoint;
 use super::attribute::set_attribute;
 use super::host::{Gate, Host, HostEvent, SessionId};
 use super::ns;
+use super::session::rules::SEND_BUFFER_FULL;
 use super::session::{Established, Event, InitiatorConfig, Session, Statistics};
 
 /// Events that wait for the application in each stream; behind them the session holds back the peer.
@@ -134,7 +135,6 @@ impl Driver {
             own: own.clone(),
             host: Host::new(own.clone(), gate),
             slots: HashMap::new(),
-            held: None,
             backlog: VecDeque::new(),
             requests: requests.downgrade(),
             requested,
@@ -452,8 +452,6 @@ struct Task {
     own: FullJid,
     host: Host,
     slots: HashMap<SessionId, Slot>,
-    /// An event whose stream has no room.
-    held: Option<(SessionId, Event)>,
     backlog: VecDeque<Element>,
     requests: mpsc::WeakSender<Request>,
     requested: mpsc::Receiver<Request>,
@@ -491,10 +489,9 @@ impl Task {
         if let Err(error) = end.and(written) {
             let _ = ended.set(error);
         }
-        self.held = None;
+        // What a stream has no room for is lost with the connection; its last event says so.
         while let Some(event) = self.host.poll_event() {
             self.dispatch(event);
-            self.held = None;
         }
     }
 
@@ -550,11 +547,7 @@ impl Task {
                 work_off(session, &mut slot.parked);
             }
         }
-        if let Some((id, event)) = self.held.take() {
-            self.dispatch(HostEvent::Session(id, event));
-        }
-        while self.held.is_none() {
-            let Some(event) = self.host.poll_event() else { break };
+        while let Some(event) = self.host.poll_event_where(|id| has_room(&self.slots, id)) {
             self.dispatch(event);
         }
         while let Some(stanza) = self.host.poll_stanza() {
@@ -619,11 +612,10 @@ impl Task {
         }
     }
 
-    fn forward(&mut self, id: SessionId, event: Event) {
+    fn forward(&self, id: SessionId, event: Event) {
         let Some(Slot { stage: Stage::Open { events, .. }, .. }) = self.slots.get(&id) else { return };
-        if let Err(mpsc::error::TrySendError::Full(event)) = events.try_send(event) {
-            self.held = Some((id, event));
-        }
+        // There was room for it, or the stream has been dropped.
+        let _ = events.try_send(event);
     }
 
     fn end(&mut self, id: SessionId, event: Event) {
@@ -637,11 +629,22 @@ impl Task {
     }
 }
 
+/// Whether the next event of a session can be passed on.
+fn has_room(slots: &HashMap<SessionId, Slot>, id: SessionId) -> bool {
+    !matches!(slots.get(&id), Some(Slot { stage: Stage::Open { events, .. }, .. }) if events.capacity() == 0 && !events.is_closed())
+}
+
 /// Does what the session has room for, in order.
 fn work_off(session: &mut Session, parked: &mut VecDeque<Op>) {
     while let Some(op) = parked.pop_front() {
         match op {
-            Op::Stanza(stanza, reply) => drop(reply.send(session.send(stanza))),
+            Op::Stanza(stanza, reply) => match session.send(stanza.clone()) {
+                Err(error) if error.is(&SEND_BUFFER_FULL) => {
+                    parked.push_front(Op::Stanza(stanza, reply));
+                    return;
+                }
+                result => drop(reply.send(result)),
+            },
             Op::Bytes(octets, taken, reply) => match session.send_bytes(&octets[taken..]) {
                 Ok(more) if taken + more < octets.len() => {
                     parked.push_front(Op::Bytes(octets, taken + more, reply));

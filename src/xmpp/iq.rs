@@ -90,6 +90,10 @@ impl Refusal {
         Self { kind: ErrorType::Modify, condition, own: None }
     }
 
+    pub(super) const fn wait(condition: DefinedCondition) -> Self {
+        Self { kind: ErrorType::Wait, condition, own: None }
+    }
+
     /// Adds a condition by name and namespace.
     pub(super) const fn with(mut self, name: &'static str, namespace: &'static str) -> Self {
         self.own = Some((name, namespace));
@@ -98,17 +102,16 @@ impl Refusal {
 
     /// The answer to a request.
     pub(super) fn answer(self, from: &FullJid, to: &FullJid, id: &str) -> Element {
+        self.answer_to(from, Some(to.clone().into()), id)
+    }
+
+    /// The same to any address, or to our own server.
+    pub(super) fn answer_to(self, from: &FullJid, to: Option<Jid>, id: &str) -> Element {
         let mut error = StanzaError::new(self.kind, self.condition, "", "");
         error.texts.clear();
         error.other = self.own.map(|(name, namespace)| Element::bare(name, namespace));
-        Iq::Error {
-            from: Some(from.clone().into()),
-            to: Some(to.clone().into()),
-            id: id.to_owned(),
-            error,
-            payload: None,
-        }
-        .into()
+        let (from, id) = (Some(from.clone().into()), id.to_owned());
+        Iq::Error { from, to, id, error, payload: None }.into()
     }
 }
 

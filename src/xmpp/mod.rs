@@ -147,10 +147,10 @@ impl Limits {
         self
     }
 
-    /// Sets the IBB block, in octets before base64. XEP-0261 ends at 32767.
+    /// Sets the IBB block, in octets before base64, within [`ibb::BLOCK_MIN`] and [`ibb::BLOCK_MAX`].
     #[must_use]
     pub fn with_block(mut self, octets: u16) -> Self {
-        self.block = octets;
+        self.block = octets.clamp(ibb::BLOCK_MIN, ibb::BLOCK_MAX);
         self
     }
 

@@ -7,7 +7,7 @@ use minidom::Element;
 use xso::{AsXml, FromXml, TextCodec};
 
 use crate::binding::BindingType;
-use crate::error::{Error, ErrorKind, Result, Rule};
+use crate::error::{ErrorKind, Result, Rule};
 use crate::mechanism::MechanismName;
 use crate::sasl::{Condition, decode, encode};
 

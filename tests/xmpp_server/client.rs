@@ -131,7 +131,8 @@ async fn success_without_a_proof_is_refused() {
 
 #[tokio::test]
 async fn garbage_from_the_server_is_refused() {
-    assert!(failure(&["HTTP/1.1 400 Bad Request\r\n\r\n"], true).await.is(&stream::rules::NOT_WELL_FORMED));
+    let page = failure(&["HTTP/1.1 400 Bad Request\r\n\r\n<html>"], true).await;
+    assert!(page.is(&stream::rules::NOT_WELL_FORMED), "{page:?}");
     let unasked = format!("{OPENING}<message/>");
     assert!(!failure(&[&unasked], true).await.is(&rules::LOST));
 }

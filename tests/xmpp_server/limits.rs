@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use countersign::xmpp::client::rules;
 use countersign::xmpp::server::{Limits, Server};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::support::*;
 
@@ -135,11 +135,9 @@ async fn a_client_that_does_not_read_is_cut_off() {
 async fn shutdown_says_goodbye() {
     let server = server().await;
     let mut alice = login(&server, "alice@home.example/lap").await;
-    let early = Raw::open(server.local_addr()).await;
-    // Accepted before the server goes: the login above came later.
-    let mut early = early;
+    let mut early = Raw::open(server.local_addr()).await;
     early.send(HEADER).await;
-    early.expect("</stream:features>").await;
+    early.expect("SCRAM-SHA-256").await;
     guard(server.shutdown()).await;
     let error = guard(alice.recv()).await.unwrap_err();
     assert_eq!((error.rule().id, error.subject()), (rules::STREAM_ERROR.id, Some("system-shutdown")));
@@ -163,4 +161,23 @@ async fn a_stream_closed_by_the_client_is_closed_by_the_server() {
     raw.send("</stream:stream>").await;
     raw.expect("</stream:stream>").await;
     let _ = raw.0.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_client_cut_off_at_every_octet_harms_nobody() {
+    let server = server().await;
+    let sasl = "urn:ietf:params:xml:ns:xmpp-sasl";
+    let text = format!(
+        "{HEADER}<auth xmlns='{sasl}' mechanism='SCRAM-SHA-256'>biwsbj1hLHI9YmFk</auth><abort xmlns='{sasl}'/>"
+    );
+    for end in 0..text.len() {
+        let mut raw = Raw::open(server.local_addr()).await;
+        raw.send(&text[..end]).await;
+        raw.0.shutdown().await.unwrap();
+        let mut read = Vec::new();
+        let _ = guard(raw.0.read_to_end(&mut read)).await;
+    }
+    assert_eq!(server.statistics().connections, text.len() as u64);
+    assert_eq!(server.statistics().logins, 0);
+    login(&server, "alice@home.example/lap").await;
 }

@@ -1,7 +1,9 @@
 //! The demo server, the client and the driver over loopback TCP.
 #![cfg(feature = "demo-server")]
 
+mod attacks;
 mod client;
+mod e2e;
 mod limits;
 mod login;
 mod routing;

@@ -15,8 +15,8 @@ use countersign::{Error, Password};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-pub const DOMAIN: &str = "home.example";
-pub const PASSWORD: &str = "account password";
+pub(crate) const DOMAIN: &str = "home.example";
+pub(crate) const PASSWORD: &str = "account password";
 
 /// Fewest iterations a client accepts: logins are not what is measured here.
 const ITERATIONS: u32 = 4096;
@@ -25,12 +25,12 @@ const ITERATIONS: u32 = 4096;
 const GUARD: Duration = Duration::from_secs(30);
 
 /// Fails instead of hanging.
-pub async fn guard<T>(work: impl Future<Output = T>) -> T {
+pub(crate) async fn guard<T>(work: impl Future<Output = T>) -> T {
     tokio::time::timeout(GUARD, work).await.expect("the test hangs")
 }
 
 /// Alice and Bob have accounts.
-pub fn config() -> Config {
+pub(crate) fn config() -> Config {
     let rng = &mut countersign::system_rng();
     let mechanism = MechanismName::from_static("SCRAM-SHA-256");
     let mut accounts = MemoryStore::new(rng).with_simulated_iterations(ITERATIONS);
@@ -49,60 +49,60 @@ pub fn config() -> Config {
     Config::new(DOMAIN, Arc::new(accounts))
 }
 
-pub async fn server() -> Server {
+pub(crate) async fn server() -> Server {
     Server::bind(config()).await.unwrap()
 }
 
-pub fn account(jid: &str, password: &str) -> Login {
+pub(crate) fn account(jid: &str, password: &str) -> Login {
     Login::new(Jid::new(jid).unwrap(), Password::new(password)).unwrap()
 }
 
 /// With timeouts for servers that say nothing.
-pub fn impatient(jid: &str) -> Login {
+pub(crate) fn impatient(jid: &str) -> Login {
     account(jid, PASSWORD).with_timeouts(Timeouts::all(Duration::from_millis(200)))
 }
 
-pub async fn login(server: &Server, jid: &str) -> Client {
+pub(crate) async fn login(server: &Server, jid: &str) -> Client {
     try_login(server, account(jid, PASSWORD)).await.unwrap()
 }
 
-pub async fn try_login(server: &Server, login: Login) -> Result<Client, Error> {
+pub(crate) async fn try_login(server: &Server, login: Login) -> Result<Client, Error> {
     guard(Client::connect(server.local_addr(), login)).await
 }
 
-pub fn element(text: &str) -> Element {
+pub(crate) fn element(text: &str) -> Element {
     text.parse().unwrap()
 }
 
-pub async fn next(client: &mut Client) -> Element {
+pub(crate) async fn next(client: &mut Client) -> Element {
     guard(client.recv()).await.unwrap().unwrap()
 }
 
 /// The condition of a stanza error.
-pub fn condition(stanza: &Element) -> String {
+pub(crate) fn condition(stanza: &Element) -> String {
     assert_eq!(stanza.attr("type"), Some("error"), "{stanza:?}");
     let error = stanza.children().find(|child| child.name() == "error").unwrap();
     error.children().next().unwrap().name().to_owned()
 }
 
 /// A connection that says what it likes.
-pub struct Raw(pub TcpStream);
+pub(crate) struct Raw(pub(crate) TcpStream);
 
-pub const HEADER: &str = "<?xml version='1.0'?><stream:stream xmlns='jabber:client' \
+pub(crate) const HEADER: &str = "<?xml version='1.0'?><stream:stream xmlns='jabber:client' \
      xmlns:stream='http://etherx.jabber.org/streams' to='home.example' version='1.0'>";
 
 impl Raw {
-    pub async fn open(address: SocketAddr) -> Self {
+    pub(crate) async fn open(address: SocketAddr) -> Self {
         Self(TcpStream::connect(address).await.unwrap())
     }
 
-    pub async fn send(&mut self, text: &str) {
+    pub(crate) async fn send(&mut self, text: &str) {
         // The other end may have had enough already.
         let _ = self.0.write_all(text.as_bytes()).await;
     }
 
     /// Reads until `text` has come.
-    pub async fn expect(&mut self, text: &str) {
+    pub(crate) async fn expect(&mut self, text: &str) {
         let mut read = String::new();
         while !read.contains(text) {
             let mut chunk = [0; 1024];
@@ -113,7 +113,7 @@ impl Raw {
     }
 
     /// Reads to the end of the connection; the stream must end with this error.
-    pub async fn expect_end(mut self, error: &str) {
+    pub(crate) async fn expect_end(mut self, error: &str) {
         let mut read = Vec::new();
         // A reset takes nothing back that has come before it.
         let _ = guard(self.0.read_to_end(&mut read)).await;

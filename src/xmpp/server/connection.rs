@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use jid::{BareJid, FullJid, Jid, NodePart};
+use jid::{BareJid, FullJid, NodePart};
 use minidom::Element;
 use tokio::io::{AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::net::TcpStream;
@@ -174,7 +174,7 @@ impl Connection {
         };
         self.open().await?;
         match header.to {
-            Some(to) if to == Jid::from(self.shared.router.domain().clone()) => Ok(()),
+            Some(to) if to.as_str() == self.shared.router.domain().as_str() => Ok(()),
             _ => Err(StreamError::HostUnknown.into()),
         }
     }

@@ -195,10 +195,8 @@ impl Router {
     /// section 8.1.2.1).
     pub(super) fn accept(&self, sender: &FullJid, mut stanza: Element) -> bool {
         let bare = sender.to_bare();
-        if let Some(claimed) = stanza.attr("from") {
-            if claimed != sender.as_str() && claimed != bare.as_str() {
-                return false;
-            }
+        if stanza.attr("from").is_some_and(|claimed| claimed != sender.as_str() && claimed != bare.as_str()) {
+            return false;
         }
         set_attribute(&mut stanza, "from", sender.as_str());
         if stanza.name() == "iq" && !replies::iq_is_well_formed(&stanza) {

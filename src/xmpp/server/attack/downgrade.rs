@@ -4,6 +4,7 @@ use minidom::Element;
 
 use super::{Attacker, Report, jingle_mut, securities_mut};
 use crate::registry;
+use crate::xmpp::ns;
 
 #[derive(Default)]
 pub(super) struct Downgrade {
@@ -45,11 +46,33 @@ fn weaken(security: &mut Element) -> bool {
 }
 
 fn is_mechanism(element: &Element) -> bool {
-    element.name() == "mechanism"
+    element.is("mechanism", ns::E2E)
 }
 
 /// The place in the order of preference; a name unknown here goes last.
 fn rank(name: &str) -> usize {
     let rows = registry::all();
     rows.iter().position(|row| row.name().as_str() == name).unwrap_or(rows.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::xmpp::jingle::Security;
+
+    #[test]
+    fn the_weakest_of_a_list_is_left() {
+        for (offered, left) in [
+            (&["SCRAM-SHA-1-PLUS", "SCRAM-SHA-256-PLUS", "SCRAM-SHA-512-PLUS"][..], "SCRAM-SHA-1-PLUS"),
+            (&["SCRAM-SHA-256-PLUS"], "SCRAM-SHA-256-PLUS"),
+            (&["SCRAM-SHA-1-PLUS", "UNHEARD-OF"], "UNHEARD-OF"),
+        ] {
+            let mut security =
+                Security::new(None, offered.iter().map(|name| name.parse().unwrap())).to_element();
+            assert_eq!(weaken(&mut security), offered.len() > 1);
+            let parsed = Security::from_element(&security).unwrap();
+            assert_eq!(parsed.mechanisms().map(|name| name.as_str()).collect::<Vec<_>>(), [left]);
+        }
+        assert!(!weaken(&mut Security::new(None, []).to_element()));
+    }
 }

@@ -14,6 +14,7 @@ use crate::error::Result;
 use crate::tls::certificate::{Config, Identity, RustlsEndpoint};
 use crate::tls::{Endpoint, Fingerprint};
 use crate::xmpp::attribute::set_attribute;
+use crate::xmpp::ibb::BLOCK_MIN;
 use crate::xmpp::ns;
 
 /// Sessions relayed at a time; the oldest is forgotten first.
@@ -91,7 +92,8 @@ impl Attacker for Relay {
             out.push(stanza);
         } else if session.legs[sender].acknowledge(&stanza) {
             // It answers our own block: the other end knows nothing of it.
-        } else if stanza.has_child("close", ns::IBB) || stanza.has_child("jingle", ns::JINGLE) {
+        } else if session.opening.is_none() {
+            // What ends a session must not overtake its data.
             session.legs[receiver].queue.push_back(Queued::Stanza(stanza));
         } else {
             out.push(stanza);
@@ -203,7 +205,7 @@ impl Session {
     }
 
     fn set_block_size(&mut self, size: Option<&str>) {
-        if let Some(size) = size.and_then(|size| size.parse::<u16>().ok()).filter(|size| *size > 0) {
+        if let Some(size) = size.and_then(|size| size.parse::<u16>().ok()).filter(|size| *size >= BLOCK_MIN) {
             for leg in &mut self.legs {
                 leg.block = leg.block.min(usize::from(size));
             }
@@ -313,4 +315,293 @@ fn reply(request: &Element, kind: &str) -> Element {
         set_attribute(&mut reply, ours, request.attr(theirs).unwrap_or_default());
     }
     reply
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write as _;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::context::Context;
+    use crate::mechanism::{MechanismName, Side};
+    use crate::prep::Preparation;
+    use crate::registry::{self, ClientSetup, ServerSetup, SharedPassword};
+    use crate::sasl::{ClientExchange, ServerExchange, ServerStep};
+    use crate::scram;
+    use crate::secret::Password;
+    use crate::tls::Handshake;
+
+    const ALICE: &str = "alice@home.example/lap";
+    const BOB: &str = "bob@home.example/tab";
+
+    /// An end without any authentication of its own: blocks and TLS.
+    struct End {
+        own: &'static str,
+        peer: &'static str,
+        endpoint: RustlsEndpoint,
+        block: usize,
+        seq: u16,
+    }
+
+    impl End {
+        fn new(own: &'static str, peer: &'static str, side: Side, block: usize) -> Self {
+            let config = Config::new(Identity::generate().unwrap()).unwrap();
+            let endpoint = match side {
+                Side::Client => RustlsEndpoint::client(&config).unwrap(),
+                Side::Server => RustlsEndpoint::server(&config).unwrap(),
+            };
+            Self { own, peer, endpoint, block, seq: 0 }
+        }
+
+        fn iq(&self, id: &str, payload: &str) -> Element {
+            let Self { own, peer, .. } = self;
+            format!("<iq xmlns='jabber:client' type='set' id='{id}' from='{own}' to='{peer}'>{payload}</iq>")
+                .parse()
+                .unwrap()
+        }
+
+        fn blocks(&mut self) -> Vec<Element> {
+            let mut ciphertext = Vec::new();
+            self.endpoint.transmit(&mut ciphertext);
+            let mut blocks = Vec::new();
+            for block in ciphertext.chunks(self.block) {
+                let (seq, text) = (self.seq, Base64::encode_string(block));
+                let data =
+                    format!("<data xmlns='http://jabber.org/protocol/ibb' sid='b' seq='{seq}'>{text}</data>");
+                blocks.push(self.iq(&format!("{}{seq}", self.own.len()), &data));
+                self.seq = self.seq.wrapping_add(1);
+            }
+            blocks
+        }
+
+        fn jingle(&self, action: &str, content: &str) -> Element {
+            let fingerprint = Fingerprint::of(self.endpoint.certificate().unwrap());
+            let block = self.block;
+            self.iq(
+                action,
+                &format!(
+                    "<jingle xmlns='urn:xmpp:jingle:1' action='{action}' sid='j'>\
+                     <content creator='initiator' name='e2e'>\
+                     <transport xmlns='urn:xmpp:jingle:transports:ibb:1' block-size='{block}' sid='b'/>\
+                     <security xmlns='urn:xmpp:jingle:security:xtls:0'>\
+                     <fingerprint algo='sha-256'>{fingerprint}</fingerprint>{content}</security></content></jingle>"
+                ),
+            )
+        }
+
+        fn read(&mut self) -> Vec<u8> {
+            let mut read = Vec::new();
+            self.endpoint.read(&mut read);
+            read
+        }
+    }
+
+    /// Both ends with the relay in between.
+    struct World {
+        alice: End,
+        bob: End,
+        relay: Relay,
+    }
+
+    impl World {
+        /// Opens the session up to the finished handshakes.
+        fn open(block_of_bob: usize) -> Self {
+            let alice = End::new(ALICE, BOB, Side::Client, 4096);
+            let bob = End::new(BOB, ALICE, Side::Server, block_of_bob);
+            let mut world = Self { alice, bob, relay: Relay::default() };
+            for (stanza, end) in [
+                (world.alice.jingle("session-initiate", ""), "session-initiate"),
+                (world.bob.jingle("session-accept", ""), "session-accept"),
+            ] {
+                let before = String::from(&stanza);
+                let [passed] = world.relay.intercept(stanza).try_into().unwrap();
+                assert_ne!(String::from(&passed), before, "{end}: the fingerprint was not replaced");
+            }
+            world.alice.block = block_of_bob;
+            let open =
+                format!("<open xmlns='http://jabber.org/protocol/ibb' sid='b' block-size='{block_of_bob}'/>");
+            let open = world.alice.iq("open", &open);
+            assert_eq!(world.relay.intercept(open.clone()), [open.clone()]);
+            world.run(vec![reply(&open, "result")]);
+            assert!(!world.alice.endpoint.is_handshaking() && !world.bob.endpoint.is_handshaking());
+            world
+        }
+
+        /// Passes stanzas until nothing moves.
+        fn run(&mut self, mut stanzas: Vec<Element>) {
+            loop {
+                stanzas.extend(self.alice.blocks());
+                stanzas.extend(self.bob.blocks());
+                if stanzas.is_empty() {
+                    return;
+                }
+                for stanza in std::mem::take(&mut stanzas) {
+                    for stanza in self.relay.intercept(stanza) {
+                        let end =
+                            if stanza.attr("to") == Some(ALICE) { &mut self.alice } else { &mut self.bob };
+                        if let Some(data) = stanza.get_child("data", ns::IBB) {
+                            end.endpoint.receive(&Base64::decode_vec(&data.text()).unwrap()).unwrap();
+                            stanzas.push(reply(&stanza, "result"));
+                        }
+                    }
+                }
+            }
+        }
+
+        fn to_bob(&mut self, message: &[u8]) -> Vec<u8> {
+            self.alice.endpoint.write(message).unwrap();
+            self.run(vec![]);
+            self.bob.read()
+        }
+
+        fn to_alice(&mut self, message: &[u8]) -> Vec<u8> {
+            self.bob.endpoint.write(message).unwrap();
+            self.run(vec![]);
+            self.alice.read()
+        }
+
+        /// Alice authenticates to Bob; what each finds out.
+        fn authenticate(&mut self, name: MechanismName) -> Result<()> {
+            let password = Password::new("correct horse");
+            let rng = &mut crate::system_rng();
+            let binding = |world: &End| {
+                let mut value = [0; 32];
+                world.endpoint.export(crate::binding::EXPORTER_LABEL, &[], &mut value).unwrap();
+                name.is_plus().then(|| crate::ChannelBinding::tls_exporter(value))
+            };
+            let context = Context::between(ALICE, BOB).with_mechanisms([name.clone()]);
+            let store =
+                SharedPassword::new("alice", password.clone(), Preparation::default(), crate::system_rng());
+            let row = registry::find(&name)?;
+            let client = row.client(
+                ClientSetup {
+                    authcid: "alice".into(),
+                    authzid: None,
+                    password,
+                    preparation: Preparation::default(),
+                    binding: binding(&self.alice),
+                    context: context.clone(),
+                },
+                rng,
+            )?;
+            let credentials = Arc::new(store?.with_scram_iterations(4096));
+            let server =
+                row.server(ServerSetup { credentials, binding: binding(&self.bob), context }, rng)?;
+            let (mut client, initial) = ClientExchange::start(client)?;
+            let initial = self.to_bob(&initial.unwrap());
+            let (mut server, mut step) = ServerExchange::start(server, Some(&initial))?;
+            loop {
+                match step {
+                    ServerStep::Challenge(challenge) => {
+                        let challenge = self.to_alice(&challenge);
+                        let response = client.challenge(&challenge)?;
+                        let response = self.to_bob(&response);
+                        step = server.response(&response)?;
+                    }
+                    ServerStep::Success(additional, _) => {
+                        let additional = self.to_alice(&additional.unwrap());
+                        return client.success(Some(&additional)).map(drop);
+                    }
+                }
+            }
+        }
+    }
+
+    fn contains(all: &[u8], part: &[u8]) -> bool {
+        all.windows(part.len()).any(|window| window == part)
+    }
+
+    #[test]
+    fn an_unbound_authentication_falls_to_the_relay() {
+        let mut world = World::open(4096);
+        world.authenticate("SCRAM-SHA-256".parse().unwrap()).unwrap();
+        assert_eq!(world.to_bob(b"the secret of Alice"), b"the secret of Alice");
+        assert_eq!(world.to_alice(b"the secret of Bob"), b"the secret of Bob");
+        let report = world.relay.report();
+        assert!(contains(&report.sample, b"the secret of Alice"));
+        assert!(contains(&report.sample, b"the secret of Bob"));
+        assert_eq!(report.edited, 2);
+        // Neither has the other's certificate in front of him.
+        assert_ne!(world.alice.endpoint.peer_certificate(), world.bob.endpoint.certificate());
+        assert_ne!(world.bob.endpoint.peer_certificate(), world.alice.endpoint.certificate());
+    }
+
+    #[test]
+    fn a_bound_authentication_does_not() {
+        let mut world = World::open(4096);
+        let error = world.authenticate("SCRAM-SHA-256-PLUS".parse().unwrap()).unwrap_err();
+        assert!(error.is(&scram::rules::BINDING_MISMATCH), "{error:?}");
+        // He has read every message, so it is the binding that stopped him.
+        let report = world.relay.report();
+        assert!(contains(&report.sample, b"p=tls-exporter"));
+        assert!(report.read_from_initiator > 0 && report.read_from_responder > 0);
+    }
+
+    #[test]
+    fn much_data_passes_in_small_blocks_both_ways() {
+        let mut world = World::open(200);
+        let mut text = String::new();
+        for line in 0..10_000 {
+            writeln!(text, "line {line}").unwrap();
+        }
+        assert!(world.to_bob(text.as_bytes()) == text.as_bytes());
+        assert!(world.to_alice(text.as_bytes()) == text.as_bytes());
+        let report = world.relay.report();
+        assert_eq!(report.read_from_initiator, text.len() as u64);
+        assert_eq!(report.read_from_responder, text.len() as u64);
+        assert_eq!(report.sample.len(), SAMPLE_MAX);
+    }
+
+    #[test]
+    fn the_close_of_one_end_reaches_the_other_after_its_data() {
+        let mut world = World::open(4096);
+        world.alice.endpoint.write(b"last words").unwrap();
+        world.alice.endpoint.close();
+        world.run(vec![]);
+        assert_eq!(world.bob.read(), b"last words");
+        assert!(world.bob.endpoint.peer_has_closed());
+        let close = world.alice.iq("close", "<close xmlns='http://jabber.org/protocol/ibb' sid='b'/>");
+        assert_eq!(world.relay.intercept(close.clone()), [close]);
+    }
+
+    #[test]
+    fn stanzas_of_no_session_pass_untouched() {
+        let mut world = World::open(4096);
+        for stanza in [
+            world
+                .alice
+                .iq("x", "<data xmlns='http://jabber.org/protocol/ibb' sid='other' seq='0'>AAAA</data>"),
+            world.alice.iq("y", "<query xmlns='jabber:iq:version'/>"),
+            "<message xmlns='jabber:client' from='a@b/c' to='d@e/f'/>".parse().unwrap(),
+            "<presence xmlns='jabber:client'/>".parse().unwrap(),
+        ] {
+            assert_eq!(world.relay.intercept(stanza.clone()), [stanza]);
+        }
+    }
+
+    #[test]
+    fn sessions_are_forgotten_when_there_are_too_many() {
+        let mut relay = Relay::default();
+        for _ in 0..=SESSIONS_MAX {
+            relay.intercept(End::new(ALICE, BOB, Side::Client, 4096).jingle("session-initiate", ""));
+        }
+        assert_eq!(relay.sessions.len(), SESSIONS_MAX);
+    }
+
+    #[test]
+    fn the_ends_are_real_peers() {
+        // Without the relay the same two ends agree on one channel: the tests above are about the relay.
+        let (alice, bob) = (End::new(ALICE, BOB, Side::Client, 1), End::new(BOB, ALICE, Side::Server, 1));
+        let mut ends = [Handshake::new(Box::new(alice.endpoint)), Handshake::new(Box::new(bob.endpoint))];
+        while !ends.iter().all(Handshake::is_done) {
+            for (from, to) in [(0, 1), (1, 0)] {
+                let mut ciphertext = Vec::new();
+                ends[from].transmit(&mut ciphertext);
+                ends[to].receive(&ciphertext).unwrap();
+            }
+        }
+        let [alice, bob] = ends.map(|end| end.finish().unwrap());
+        assert!(alice.binding().same_channel(bob.binding()));
+    }
 }
