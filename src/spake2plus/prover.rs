@@ -1,0 +1,64 @@
+//! The side that knows the password (RFC 9383 section 3.3).
+
+use std::marker::PhantomData;
+
+use p256::{ProjectivePoint, Scalar};
+use rand_core::CryptoRng;
+use zeroize::Zeroizing;
+
+use super::transcript::{Keys, P256Sha256, Suite, keys};
+use super::{Confirmed, Parties, ProverSecret, SHARE_LEN, group, rules};
+use crate::error::{Error, Result};
+use crate::secret::{SessionKey, verify};
+
+/// The prover has sent its share and waits for the verifier's.
+pub struct Prover<S = P256Sha256> {
+    secret: ProverSecret,
+    x: Zeroizing<Scalar>,
+    share: [u8; SHARE_LEN],
+    suite: PhantomData<S>,
+}
+
+impl<S: Suite> Prover<S> {
+    /// Draws x and gives shareP = x*P + w0*M, 65 octets, to be sent.
+    #[must_use]
+    pub fn start(
+        secret: ProverSecret,
+        rng: &mut (impl CryptoRng + ?Sized),
+    ) -> (Self, [u8; SHARE_LEN]) {
+        loop {
+            let x = group::random_scalar(rng);
+            let share = group::times_generator(&x) + group::times_m(&secret.w0);
+            // At infinity with probability 2^-256; such a share could not be encoded.
+            if let Ok(encoded) = group::encode(&[share]) {
+                let share = encoded[0];
+                return (Self { secret, x, share, suite: PhantomData }, share);
+            }
+        }
+    }
+
+    /// Takes shareV and confirmV; gives confirmP, to be sent, with the confirmed key.
+    ///
+    /// # Errors
+    /// [`rules::BAD_SHARE`], [`rules::NEUTRAL_ELEMENT`], [`rules::WRONG_CONFIRMATION`].
+    pub fn finish(
+        self,
+        parties: &Parties<'_>,
+        share_v: &[u8],
+        confirm_v: &[u8],
+    ) -> Result<(Vec<u8>, Confirmed)> {
+        let keys = self.keys(parties, share_v)?;
+        let proof = verify(&S::mac(&keys.confirm_v, &self.share), confirm_v)
+            .ok_or_else(|| Error::new(&rules::WRONG_CONFIRMATION))?;
+        let confirm_p = S::mac(&keys.confirm_p, share_v);
+        Ok((confirm_p, Confirmed { key: SessionKey::new(keys.shared.clone()), proof }))
+    }
+
+    pub(super) fn keys(&self, parties: &Parties<'_>, share_v: &[u8]) -> Result<Keys> {
+        let received = group::parse_point(share_v)?;
+        let unmasked: ProjectivePoint = received - group::times_n(&self.secret.w0);
+        let secret = group::encode(&[unmasked * *self.x, unmasked * self.secret.w1])?;
+        let share_v = share_v.try_into().expect("a parsed share has its length");
+        Ok(keys::<S>(parties, [&self.share, share_v, &secret[0], &secret[1]], &self.secret.w0))
+    }
+}
