@@ -182,4 +182,21 @@ pub fn find(name: &MechanismName) -> Result<&'static Registered> {
         .ok_or_else(|| Error::new(&rules::UNKNOWN_MECHANISM).about(name.as_str()))
 }
 
-static ROWS: &[Registered] = &[];
+static ROWS: &[Registered] = &[
+    #[cfg(feature = "cpace")]
+    cpace_row(crate::cpace::R255_PLUS),
+    #[cfg(feature = "cpace")]
+    cpace_row(crate::cpace::X25519_PLUS),
+];
+
+#[cfg(feature = "cpace")]
+const fn cpace_row(name: MechanismName) -> Registered {
+    use crate::cpace;
+    Registered {
+        name,
+        properties: |_| cpace::properties(),
+        client: cpace::CpaceClient::boxed,
+        server: cpace::CpaceServer::boxed,
+        enroll: cpace::enroll,
+    }
+}
