@@ -214,5 +214,5 @@ fn session_identifier(binding: &ChannelBinding) -> [u8; 32] {
     Sha256::digest(input).into()
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "vectors"))]
 mod tests;
