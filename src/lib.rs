@@ -4,6 +4,8 @@
 
 pub mod binding;
 pub mod context;
+#[cfg(feature = "cpace")]
+pub mod cpace;
 pub mod error;
 #[cfg(any(feature = "opaque", feature = "spake2plus"))]
 pub mod ksf;
@@ -19,6 +21,8 @@ pub mod secret;
 #[cfg(feature = "spake2plus")]
 pub mod spake2plus;
 pub mod tls;
+#[cfg(any(feature = "opaque", feature = "spake2plus"))]
+pub mod wire;
 
 pub use binding::{BindingType, ChannelBinding};
 pub use context::Context;

@@ -12,3 +12,10 @@ pub enum Preparation {
     /// The octets as given.
     None,
 }
+
+impl Preparation {
+    /// Temporary.
+    pub fn prepare(self, password: &crate::Password) -> crate::Result<crate::secret::SecretBytes> {
+        Ok(crate::secret::SecretBytes::from(password.expose().as_bytes()))
+    }
+}

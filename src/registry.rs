@@ -83,6 +83,9 @@ pub enum Credential {
     /// SCRAM's salt, iteration count, StoredKey and ServerKey.
     #[cfg(feature = "scram")]
     Scram(crate::scram::StoredCredential),
+    /// SPAKE2+'s hash parameters, salt, w0 and L.
+    #[cfg(feature = "spake2plus")]
+    Spake2Plus(crate::spake2plus::Record),
 }
 
 /// Where the server side finds its records.
@@ -182,4 +185,29 @@ pub fn find(name: &MechanismName) -> Result<&'static Registered> {
         .ok_or_else(|| Error::new(&rules::UNKNOWN_MECHANISM).about(name.as_str()))
 }
 
-static ROWS: &[Registered] = &[];
+static ROWS: &[Registered] = &[
+    #[cfg(feature = "cpace")]
+    cpace_row(crate::cpace::R255_PLUS),
+    #[cfg(feature = "cpace")]
+    cpace_row(crate::cpace::X25519_PLUS),
+    #[cfg(feature = "spake2plus")]
+    Registered {
+        name: crate::spake2plus::NAME,
+        properties: |_| crate::spake2plus::properties(),
+        client: crate::spake2plus::Spake2PlusClient::boxed,
+        server: crate::spake2plus::Spake2PlusServer::boxed,
+        enroll: crate::spake2plus::enroll,
+    },
+];
+
+#[cfg(feature = "cpace")]
+const fn cpace_row(name: MechanismName) -> Registered {
+    use crate::cpace;
+    Registered {
+        name,
+        properties: |_| cpace::properties(),
+        client: cpace::CpaceClient::boxed,
+        server: cpace::CpaceServer::boxed,
+        enroll: cpace::enroll,
+    }
+}

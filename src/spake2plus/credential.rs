@@ -5,12 +5,17 @@ use std::fmt;
 use p256::elliptic_curve::ff::PrimeField as _;
 use p256::{ProjectivePoint, Scalar};
 use rand_core::CryptoRng;
+use sha2::Sha256;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use super::transcript::push_with_length;
-use super::{SHARE_LEN, group, rules};
+use super::{Parties, SHARE_LEN, group, rules};
 use crate::error::{Error, Result};
 use crate::ksf::{self, Ksf};
+use crate::mechanism::MechanismName;
+use crate::prep::Preparation;
+use crate::registry::Credential;
+use crate::secret::{Password, SecretBytes};
 
 /// Octets of the salt in a [`Record`].
 pub const SALT_LEN: usize = 16;
@@ -22,6 +27,8 @@ pub const RECORD_LEN: usize = 1 + ksf::ENCODED_LEN + SALT_LEN + 32 + SHARE_LEN;
 const HALF_LEN: usize = 40;
 
 const VERSION: u8 = 1;
+
+const SIMULATION_LABEL: &[u8] = b"countersign SPAKE2PLUS-P256-PLUS unknown user v1";
 
 /// What the prover derives from the password: w0 and w1.
 ///
@@ -127,8 +134,16 @@ impl Record {
         Ok(Self { ksf, salt, secret })
     }
 
-    pub(super) fn new(ksf: Ksf, salt: [u8; SALT_LEN], secret: VerifierSecret) -> Self {
-        Self { ksf, salt, secret }
+    /// The record that an unknown user seems to have: always the same, and opened by no password, because nobody
+    /// knows the discrete logarithm of M.
+    pub(super) fn simulated(seed: &SecretBytes, authcid: &str) -> Self {
+        let mut derived = Zeroizing::new([0; SALT_LEN + HALF_LEN]);
+        hkdf::Hkdf::<Sha256>::new(Some(SIMULATION_LABEL), seed.expose())
+            .expand(authcid.as_bytes(), derived.as_mut_slice())
+            .expect("two blocks are within HKDF's limit");
+        let (salt, w0s) = derived.split_first_chunk().expect("the salt is the first part");
+        let w0 = group::reduce(w0s.try_into().expect("the half is the second part"));
+        Self { ksf: Ksf::DEFAULT, salt: *salt, secret: VerifierSecret { w0, l: group::m() } }
     }
 
     /// The hash that made it.
@@ -178,8 +193,24 @@ impl Record {
     }
 }
 
-/// w0 and w1 of the SASL mechanism: idProver is the user name; idVerifier is empty, because the verifier's address
-/// may change, and stands in the context instead.
+pub(crate) fn enroll(
+    _: &MechanismName,
+    authcid: &str,
+    password: &Password,
+    preparation: Preparation,
+    rng: &mut dyn CryptoRng,
+) -> Result<Credential> {
+    let password = preparation.prepare(password)?;
+    Record::enroll(authcid, password.expose(), Ksf::DEFAULT, rng).map(Credential::Spake2Plus)
+}
+
+/// What the SASL mechanism puts in front of TT: idProver is the user name; idVerifier is empty, because the
+/// responder's address may change between logins, and stands in the context instead.
+pub(super) fn parties<'a>(context: &'a [u8], authcid: &'a str) -> Parties<'a> {
+    Parties { context, prover: authcid.as_bytes(), verifier: &[] }
+}
+
+/// w0 and w1 of the SASL mechanism.
 pub(super) fn sasl_secret(
     authcid: &str,
     password: &[u8],

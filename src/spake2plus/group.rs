@@ -42,6 +42,11 @@ pub(super) fn times_n(secret: &Scalar) -> ProjectivePoint {
     N_TABLE.mul(secret)
 }
 
+/// The point M.
+pub(super) fn m() -> ProjectivePoint {
+    M_TABLE.0[0].select(1)
+}
+
 /// `secret * P`, constant time.
 pub(super) fn times_generator(secret: &Scalar) -> ProjectivePoint {
     ProjectivePoint::mul_by_generator(secret)

@@ -5,26 +5,27 @@
 //! guesses on, and an impostor of either side tests one guess for each run.
 //!
 //! [`Prover`] and [`Verifier`] are the protocol of RFC 9383 alone, for applications that carry it themselves.
-//! [`Client`] and [`Server`] are the SASL mechanism; its messages and transcript are described in
+//! [`Spake2PlusClient`] and [`Spake2PlusServer`] are the SASL mechanism; its messages and transcript are described in
 //! `docs/sasl-pake.md`.
 
-//mod client;
+mod client;
 mod credential;
 mod group;
 mod prover;
-//mod server;
+mod server;
 mod transcript;
 mod verifier;
-//mod wire;
+mod wire;
 
 #[cfg(test)]
 mod tests;
 
-//pub use client::{AwaitingRecord, AwaitingShare, Client};
+pub use client::{ClientReady, ExpectRecord, ExpectServerShare, Spake2PlusClient};
 pub use credential::{ProverSecret, RECORD_LEN, Record, SALT_LEN, VerifierSecret};
 pub use prover::Prover;
-//pub use server::{AwaitingConfirmation, AwaitingProverShare, Server};
+pub use server::{ExpectClientConfirm, ExpectClientShare, ExpectIdentity, Spake2PlusServer};
 pub use transcript::{P256Sha256, P256Sha512, Suite};
+pub(crate) use credential::enroll;
 pub use verifier::{Verifier, VerifierMessage};
 
 use crate::error::{ErrorKind, Rule};
@@ -37,26 +38,13 @@ pub const NAME: MechanismName = MechanismName::from_static("SPAKE2PLUS-P256-PLUS
 /// Octets of a share: an uncompressed point.
 pub const SHARE_LEN: usize = 65;
 
+/// Octets of a confirmation in the SASL mechanism.
+pub const CONFIRMATION_LEN: usize = 32;
+
 /// Rules of this module.
 pub mod rules {
     use super::{ErrorKind, Rule};
 
-    /// A message of the SASL mechanism broke the grammar.
-    pub static MALFORMED: Rule = Rule {
-        id: "spake2plus-malformed",
-        kind: ErrorKind::PeerMisbehaved,
-        source: "docs/sasl-pake.md",
-        what: "the message does not follow the grammar of the mechanism",
-        advice: "The peer does not follow the mechanism; report it to its authors.",
-    };
-    /// Another version of the message grammar.
-    pub static UNKNOWN_VERSION: Rule = Rule {
-        id: "spake2plus-unknown-version",
-        kind: ErrorKind::PeerIncompatible,
-        source: "docs/sasl-pake.md",
-        what: "the peer uses a version of the mechanism that we do not know",
-        advice: "Update the older of the two programs.",
-    };
     /// A share that is not a point of the curve, or is the point at infinity.
     pub static BAD_SHARE: Rule = Rule {
         id: "spake2plus-bad-share",
@@ -89,22 +77,6 @@ pub mod rules {
         what: "the stored SPAKE2+ record or secret is damaged",
         advice: "Restore it from a backup, or enroll the user again.",
     };
-    /// A user name beyond the grammar.
-    pub static BAD_AUTHCID: Rule = Rule {
-        id: "spake2plus-bad-authcid",
-        kind: ErrorKind::Misuse,
-        source: "docs/sasl-pake.md",
-        what: "the user name is empty or too long for the mechanism",
-        advice: "Use a name of 1 to 1023 octets in UTF-8.",
-    };
-    /// An authorization identity where there can be none.
-    pub static AUTHZID: Rule = Rule {
-        id: "spake2plus-authzid",
-        kind: ErrorKind::Misuse,
-        source: "docs/sasl-pake.md",
-        what: "the mechanism carries no authorization identity",
-        advice: "Authenticate as the identity you want to act as.",
-    };
 }
 
 /// Who runs the protocol and about what: the first three items of TT. Both sides must have the same.
@@ -135,9 +107,15 @@ impl Confirmed {
     pub fn into_key(self) -> SessionKey {
         self.key
     }
+
+    pub(super) fn into_parts(self) -> (ProofVerified, SessionKey) {
+        (self.proof, self.key)
+    }
 }
 
-pub(crate) fn properties(_: &MechanismName) -> Properties {
+/// What the mechanism promises.
+#[must_use]
+pub fn properties() -> Properties {
     Properties {
         place: Place::AboveTls,
         first: Side::Client,
@@ -150,4 +128,9 @@ pub(crate) fn properties(_: &MechanismName) -> Properties {
         impostor: Guessing::OnlineOnly,
         thief: Guessing::OfflineStretched,
     }
+}
+
+/// Context of TT: the channel identifier, then the server's first message after its length as 8 octets, big-endian.
+fn context(channel: &[u8], server_record: &[u8]) -> Vec<u8> {
+    [channel, &(server_record.len() as u64).to_be_bytes(), server_record].concat()
 }

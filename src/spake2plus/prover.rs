@@ -2,7 +2,7 @@
 
 use std::marker::PhantomData;
 
-use p256::{ProjectivePoint, Scalar};
+use p256::Scalar;
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
@@ -21,20 +21,19 @@ pub struct Prover<S = P256Sha256> {
 
 impl<S: Suite> Prover<S> {
     /// Draws x and gives shareP = x*P + w0*M, 65 octets, to be sent.
-    #[must_use]
+    ///
+    /// # Errors
+    /// [`rules::NEUTRAL_ELEMENT`] with a probability that never happens.
     pub fn start(
         secret: ProverSecret,
         rng: &mut (impl CryptoRng + ?Sized),
-    ) -> (Self, [u8; SHARE_LEN]) {
-        loop {
-            let x = group::random_scalar(rng);
-            let share = group::times_generator(&x) + group::times_m(&secret.w0);
-            // At infinity with probability 2^-256; such a share could not be encoded.
-            if let Ok(encoded) = group::encode(&[share]) {
-                let share = encoded[0];
-                return (Self { secret, x, share, suite: PhantomData }, share);
-            }
-        }
+    ) -> Result<(Self, [u8; SHARE_LEN])> {
+        Self::with(secret, group::random_scalar(rng))
+    }
+
+    pub(super) fn with(secret: ProverSecret, x: Zeroizing<Scalar>) -> Result<(Self, [u8; SHARE_LEN])> {
+        let share = group::encode(&[group::times_generator(&x) + group::times_m(&secret.w0)])?[0];
+        Ok((Self { secret, x, share, suite: PhantomData }, share))
     }
 
     /// Takes shareV and confirmV; gives confirmP, to be sent, with the confirmed key.
@@ -55,8 +54,7 @@ impl<S: Suite> Prover<S> {
     }
 
     pub(super) fn keys(&self, parties: &Parties<'_>, share_v: &[u8]) -> Result<Keys> {
-        let received = group::parse_point(share_v)?;
-        let unmasked: ProjectivePoint = received - group::times_n(&self.secret.w0);
+        let unmasked = group::parse_point(share_v)? - group::times_n(&self.secret.w0);
         let secret = group::encode(&[unmasked * *self.x, unmasked * self.secret.w1])?;
         let share_v = share_v.try_into().expect("a parsed share has its length");
         Ok(keys::<S>(parties, [&self.share, share_v, &secret[0], &secret[1]], &self.secret.w0))

@@ -93,7 +93,7 @@ fn run_vector<S: Suite>(case: &Value) {
     assert_eq!(stored[32..], octets(case, "L"));
     assert_eq!((group::M.to_vec(), group::N.to_vec()), (octets(case, "M"), octets(case, "N")));
 
-    let (state, share_p) = Prover::<S>::start(secret, &mut FixedRng(octets(case, "x")));
+    let (state, share_p) = Prover::<S>::start(secret, &mut FixedRng(octets(case, "x"))).unwrap();
     assert_eq!(share_p[..], octets(case, "shareP"));
     let (verifier_state, message) =
         Verifier::<S>::start(&parties, &record, &share_p, &mut FixedRng(octets(case, "y"))).unwrap();

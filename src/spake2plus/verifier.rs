@@ -41,7 +41,16 @@ impl<S: Suite> Verifier<S> {
         share_p: &[u8],
         rng: &mut (impl CryptoRng + ?Sized),
     ) -> Result<(Self, VerifierMessage)> {
-        let (keys, share) = derive::<S>(parties, secret, share_p, &group::random_scalar(rng))?;
+        Self::with(parties, secret, share_p, &group::random_scalar(rng))
+    }
+
+    pub(super) fn with(
+        parties: &Parties<'_>,
+        secret: &VerifierSecret,
+        share_p: &[u8],
+        y: &Scalar,
+    ) -> Result<(Self, VerifierMessage)> {
+        let (keys, share) = derive::<S>(parties, secret, share_p, y)?;
         let confirmation = S::mac(&keys.confirm_v, share_p);
         let expected = SecretBytes::new(S::mac(&keys.confirm_p, &share));
         let key = SessionKey::new(keys.shared.clone());
@@ -65,8 +74,7 @@ pub(super) fn derive<S: Suite>(
     share_p: &[u8],
     y: &Scalar,
 ) -> Result<(Keys, [u8; SHARE_LEN])> {
-    let received = group::parse_point(share_p)?;
-    let unmasked = received - group::times_m(&secret.w0);
+    let unmasked = group::parse_point(share_p)? - group::times_m(&secret.w0);
     let share = group::times_generator(y) + group::times_n(&secret.w0);
     let encoded = group::encode(&[share, unmasked * y, secret.l * *y])?;
     let share_p = share_p.try_into().expect("a parsed share has its length");
