@@ -86,6 +86,9 @@ pub enum Credential {
     /// SPAKE2+'s hash parameters, salt, w0 and L.
     #[cfg(feature = "spake2plus")]
     Spake2Plus(crate::spake2plus::Record),
+    /// OPAQUE's server keys, hash parameters and registration record.
+    #[cfg(feature = "opaque")]
+    Opaque(crate::opaque::Record),
 }
 
 /// Where the server side finds its records.
@@ -99,6 +102,13 @@ pub trait CredentialStore: Send + Sync {
     /// At least 32 random octets, the same for the life of the store: what unknown users are simulated from, so
     /// that repeated probes agree.
     fn simulation_seed(&self) -> &SecretBytes;
+
+    /// The hash parameters that most records here have for `mechanism`, where they are not the default: an unknown
+    /// user must seem to have the same.
+    #[cfg(any(feature = "opaque", feature = "spake2plus"))]
+    fn simulated_ksf(&self, _mechanism: &MechanismName) -> Option<crate::ksf::Ksf> {
+        None
+    }
 }
 
 /// One row of the registry.
@@ -197,6 +207,14 @@ static ROWS: &[Registered] = &[
         client: crate::spake2plus::Spake2PlusClient::boxed,
         server: crate::spake2plus::Spake2PlusServer::boxed,
         enroll: crate::spake2plus::enroll,
+    },
+    #[cfg(feature = "opaque")]
+    Registered {
+        name: crate::opaque::NAME,
+        properties: |_| crate::opaque::properties(),
+        client: crate::opaque::OpaqueClient::boxed,
+        server: crate::opaque::OpaqueServer::boxed,
+        enroll: crate::opaque::enroll,
     },
 ];
 

@@ -136,14 +136,14 @@ impl Record {
 
     /// The record that an unknown user seems to have: always the same, and opened by no password, because nobody
     /// knows the discrete logarithm of M.
-    pub(super) fn simulated(seed: &SecretBytes, authcid: &str) -> Self {
+    pub(super) fn simulated(seed: &SecretBytes, authcid: &str, ksf: Ksf) -> Self {
         let mut derived = Zeroizing::new([0; SALT_LEN + HALF_LEN]);
         hkdf::Hkdf::<Sha256>::new(Some(SIMULATION_LABEL), seed.expose())
             .expand(authcid.as_bytes(), derived.as_mut_slice())
             .expect("two blocks are within HKDF's limit");
         let (salt, w0s) = derived.split_first_chunk().expect("the salt is the first part");
         let w0 = group::reduce(w0s.try_into().expect("the half is the second part"));
-        Self { ksf: Ksf::DEFAULT, salt: *salt, secret: VerifierSecret { w0, l: group::m() } }
+        Self { ksf, salt: *salt, secret: VerifierSecret { w0, l: group::m() } }
     }
 
     /// The hash that made it.

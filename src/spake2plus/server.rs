@@ -57,7 +57,8 @@ impl ExpectIdentity {
         let introduction = ClientIdentity::parse(message)?;
         introduction.accept(self.binding.kind().name())?;
         let credentials = &self.setup.credentials;
-        let simulated = Record::simulated(credentials.simulation_seed(), introduction.authcid);
+        let ksf = credentials.simulated_ksf(&NAME).unwrap_or_default();
+        let simulated = Record::simulated(credentials.simulation_seed(), introduction.authcid, ksf);
         let record = match credentials.lookup(&NAME, introduction.authcid)? {
             Some(Credential::Spake2Plus(record)) => record,
             #[allow(unreachable_patterns, reason = "the other kinds depend on features")]
