@@ -14,6 +14,10 @@ use crate::mechanism::{Mechanism, MechanismName, Properties};
 use crate::prep::Preparation;
 use crate::secret::{Password, SecretBytes};
 
+mod stores;
+
+pub use stores::{MemoryStore, SharedPassword};
+
 /// Rules of this module.
 pub mod rules {
     use super::{ErrorKind, Rule};
@@ -103,21 +107,30 @@ pub trait CredentialStore: Send + Sync {
     /// that repeated probes agree.
     fn simulation_seed(&self) -> &SecretBytes;
 
-    /// The hash parameters that most records here have for `mechanism`, where they are not the default: an unknown
-    /// user must seem to have the same.
+    /// The iteration count that the records here have for `mechanism`, where it is not the default: an unknown user
+    /// is simulated with it, so that the count does not tell who exists.
+    fn simulated_iterations(&self, _mechanism: &MechanismName) -> Option<u32> {
+        None
+    }
+
+    /// The hash parameters that the records here have for `mechanism`, where they are not the default: an unknown
+    /// user is simulated with them, for the same reason.
     #[cfg(any(feature = "opaque", feature = "spake2plus"))]
     fn simulated_ksf(&self, _mechanism: &MechanismName) -> Option<crate::ksf::Ksf> {
         None
     }
 }
 
+type MakeSide<Setup> = fn(&MechanismName, Setup, &mut dyn CryptoRng) -> Result<Box<dyn Mechanism>>;
+type Enroll = fn(&MechanismName, &str, &Password, Preparation, &mut dyn CryptoRng) -> Result<Credential>;
+
 /// One row of the registry.
 pub struct Registered {
     name: MechanismName,
     properties: fn(&MechanismName) -> Properties,
-    client: fn(&MechanismName, ClientSetup, &mut dyn CryptoRng) -> Result<Box<dyn Mechanism>>,
-    server: fn(&MechanismName, ServerSetup, &mut dyn CryptoRng) -> Result<Box<dyn Mechanism>>,
-    enroll: fn(&MechanismName, &str, &Password, Preparation, &mut dyn CryptoRng) -> Result<Credential>,
+    client: MakeSide<ClientSetup>,
+    server: MakeSide<ServerSetup>,
+    enroll: Enroll,
 }
 
 impl Registered {
@@ -216,6 +229,22 @@ static ROWS: &[Registered] = &[
         server: crate::opaque::OpaqueServer::boxed,
         enroll: crate::opaque::enroll,
     },
+    #[cfg(feature = "scram")]
+    scram("SCRAM-SHA-512-PLUS"),
+    #[cfg(feature = "scram")]
+    scram("SCRAM-SHA3-512-PLUS"),
+    #[cfg(feature = "scram")]
+    scram("SCRAM-SHA-256-PLUS"),
+    #[cfg(feature = "scram")]
+    scram("SCRAM-SHA-1-PLUS"),
+    #[cfg(feature = "scram")]
+    scram("SCRAM-SHA-512"),
+    #[cfg(feature = "scram")]
+    scram("SCRAM-SHA3-512"),
+    #[cfg(feature = "scram")]
+    scram("SCRAM-SHA-256"),
+    #[cfg(feature = "scram")]
+    scram("SCRAM-SHA-1"),
 ];
 
 #[cfg(feature = "cpace")]
@@ -227,5 +256,17 @@ const fn cpace_row(name: MechanismName) -> Registered {
         client: cpace::CpaceClient::boxed,
         server: cpace::CpaceServer::boxed,
         enroll: cpace::enroll,
+    }
+}
+
+#[cfg(feature = "scram")]
+const fn scram(name: &'static str) -> Registered {
+    use crate::scram;
+    Registered {
+        name: MechanismName::from_static(name),
+        properties: scram::properties,
+        client: scram::client,
+        server: scram::server,
+        enroll: scram::enroll,
     }
 }
