@@ -5,7 +5,7 @@ use rand_core::CryptoRng;
 use super::protocol::{Initiator, Inputs, Secret};
 use super::suite::Suite;
 use super::wire::{ADB, ClientConfirm, ClientShare, ServerShare};
-use super::{credential, properties, session_identifier, unique};
+use super::{properties, session_identifier, unique};
 use crate::binding::ChannelBinding;
 use crate::error::{Error, Result};
 use crate::mechanism::{self, Mechanism, MechanismName, Outcome, Properties, Side, Step};
@@ -42,9 +42,9 @@ impl ClientReady {
         let binding = unique(setup.binding)?;
         let authzid = setup.authzid.as_deref().unwrap_or_default();
         let ada = ClientShare::ada(binding.kind().name(), authzid, &setup.authcid)?;
-        let password = credential::prepared(&setup.password, setup.preparation)?;
+        let prs = setup.preparation.prepare(&setup.password)?;
         let inputs = Inputs {
-            prs: password.expose().as_bytes(),
+            prs: prs.expose(),
             ci: &setup.context.channel_identifier(&suite.mechanism(), &setup.authcid, authzid, &binding),
             sid: &session_identifier(&binding),
         };
