@@ -15,6 +15,8 @@ pub mod sasl;
 pub mod scram;
 pub mod secret;
 pub mod tls;
+#[cfg(feature = "vectors")]
+pub mod vectors;
 
 pub use binding::{BindingType, ChannelBinding};
 pub use context::Context;
