@@ -38,7 +38,7 @@ impl ClientReady {
         Self::with(Secret::random(suite, rng), suite, setup)
     }
 
-    pub(super) fn with(secret: Secret, suite: Suite, setup: ClientSetup) -> Result<Self> {
+    pub(crate) fn with(secret: Secret, suite: Suite, setup: ClientSetup) -> Result<Self> {
         let binding = unique(setup.binding)?;
         let authzid = setup.authzid.as_deref().unwrap_or_default();
         let ada = ClientShare::ada(binding.kind().name(), authzid, &setup.authcid)?;
@@ -99,7 +99,7 @@ impl CpaceClient {
         ClientReady::new(suite, setup, rng).map(|ready| Self::from_ready(suite, ready))
     }
 
-    pub(super) fn from_ready(suite: Suite, ready: ClientReady) -> Self {
+    pub(crate) fn from_ready(suite: Suite, ready: ClientReady) -> Self {
         Self { suite, state: Some(State::Ready(ready)) }
     }
 
