@@ -23,6 +23,8 @@ pub mod spake2plus;
 pub mod tls;
 #[cfg(any(feature = "opaque", feature = "spake2plus"))]
 pub mod wire;
+#[cfg(feature = "vectors")]
+pub mod vectors;
 
 pub use binding::{BindingType, ChannelBinding};
 pub use context::Context;

@@ -5,7 +5,7 @@ use rand_core::CryptoRng;
 use super::protocol::{Initiator, Inputs, Secret};
 use super::suite::Suite;
 use super::wire::{ADB, ClientConfirm, ClientShare, ServerShare};
-use super::{credential, properties, session_identifier, unique};
+use super::{properties, session_identifier, unique};
 use crate::binding::ChannelBinding;
 use crate::error::{Error, Result};
 use crate::mechanism::{self, Mechanism, MechanismName, Outcome, Properties, Side, Step};
@@ -38,13 +38,13 @@ impl ClientReady {
         Self::with(Secret::random(suite, rng), suite, setup)
     }
 
-    pub(super) fn with(secret: Secret, suite: Suite, setup: ClientSetup) -> Result<Self> {
+    pub(crate) fn with(secret: Secret, suite: Suite, setup: ClientSetup) -> Result<Self> {
         let binding = unique(setup.binding)?;
         let authzid = setup.authzid.as_deref().unwrap_or_default();
         let ada = ClientShare::ada(binding.kind().name(), authzid, &setup.authcid)?;
-        let password = credential::prepared(&setup.password, setup.preparation)?;
+        let prs = setup.preparation.prepare(&setup.password)?;
         let inputs = Inputs {
-            prs: password.expose().as_bytes(),
+            prs: prs.expose(),
             ci: &setup.context.channel_identifier(&suite.mechanism(), &setup.authcid, authzid, &binding),
             sid: &session_identifier(&binding),
         };
@@ -99,7 +99,7 @@ impl CpaceClient {
         ClientReady::new(suite, setup, rng).map(|ready| Self::from_ready(suite, ready))
     }
 
-    pub(super) fn from_ready(suite: Suite, ready: ClientReady) -> Self {
+    pub(crate) fn from_ready(suite: Suite, ready: ClientReady) -> Self {
         Self { suite, state: Some(State::Ready(ready)) }
     }
 

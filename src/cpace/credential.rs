@@ -20,14 +20,10 @@ pub(crate) fn enroll(
     preparation: Preparation,
     _: &mut dyn CryptoRng,
 ) -> Result<Credential> {
-    prepared(password, preparation).map(Credential::Password)
-}
-
-/// The `PRS` of a password that somebody typed.
-pub(super) fn prepared(password: &Password, _preparation: Preparation) -> Result<Password> {
-    let prepared = password.clone();
-    if prepared.is_empty() {
+    let prepared = preparation.prepare(password)?;
+    let text = std::str::from_utf8(prepared.expose()).expect("preparation gives UTF-8");
+    if text.is_empty() {
         return Err(Error::new(&rules::EMPTY_PASSWORD));
     }
-    Ok(prepared)
+    Ok(Credential::Password(Password::new(text)))
 }

@@ -188,8 +188,8 @@ mod tests {
     }
 
     #[test]
-    fn zero_maps_to_minus_a_or_its_twin() {
-        // With r = 0: u1 = -A; if that is off the curve, u2 = 0.
+    fn zero_maps_to_zero() {
+        // u1 = -A is not on the curve, and u2 = -A * 0.
         assert_eq!(map_to_curve(&[0; 32]), [0; 32]);
     }
 }

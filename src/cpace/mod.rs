@@ -34,8 +34,7 @@ pub use wire::{IDENTITY_MAX, VERSION};
 pub(crate) use credential::enroll;
 
 #[cfg(feature = "vectors")]
-#[allow(unused_imports, reason = "called by the vector runner")]
-pub(crate) use protocol::{Secret, isk, mac_key, sid_output};
+pub(crate) use protocol::{Secret, isk, isk_label, mac_key, session_key, sid_output};
 
 use crate::binding::{BindingType, ChannelBinding};
 use crate::error::{Error, ErrorKind, Result, Rule};
@@ -207,12 +206,12 @@ fn unique(binding: Option<ChannelBinding>) -> Result<ChannelBinding> {
 }
 
 /// `sid`: fresh with the connection, known to both before the first message, and public.
-fn session_identifier(binding: &ChannelBinding) -> [u8; 32] {
+pub(crate) fn session_identifier(binding: &ChannelBinding) -> [u8; 32] {
     use sha2::{Digest, Sha256};
     let input =
         strings::lv_cat(&[b"countersign CPace sid v1", binding.kind().name().as_bytes(), binding.data()]);
     Sha256::digest(input).into()
 }
 
-#[cfg(all(test, feature = "vectors"))]
+#[cfg(test)]
 mod tests;

@@ -208,9 +208,13 @@ impl Keys {
 
 /// `ISK` for either form of transcript.
 pub(crate) fn isk(suite: Suite, sid: &[u8], k: &[u8], transcript: &[u8]) -> Zeroizing<[u8; KEY_LEN]> {
+    hash(&[&isk_label(suite, sid, k), transcript])
+}
+
+/// What is hashed into `ISK` before the transcript.
+pub(crate) fn isk_label(suite: Suite, sid: &[u8], k: &[u8]) -> Zeroizing<Vec<u8>> {
     let label = [suite.dsi(), b"_ISK"].concat();
-    let secret = Zeroizing::new(lv_cat(&[&label, sid, k]));
-    hash(&[&secret, transcript])
+    Zeroizing::new(lv_cat(&[&label, sid, k]))
 }
 
 /// `sid_output` for either form of transcript.

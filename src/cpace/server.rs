@@ -40,7 +40,7 @@ impl ExpectClientShare {
         Self::with(Secret::random(suite, rng), suite, setup, rng)
     }
 
-    pub(super) fn with(
+    pub(crate) fn with(
         secret: Secret,
         suite: Suite,
         setup: ServerSetup,
@@ -128,7 +128,7 @@ impl CpaceServer {
         ExpectClientShare::new(suite, setup, rng).map(|state| Self::from_state(suite, state))
     }
 
-    pub(super) fn from_state(suite: Suite, state: ExpectClientShare) -> Self {
+    pub(crate) fn from_state(suite: Suite, state: ExpectClientShare) -> Self {
         Self { suite, state: Some(State::ExpectClientShare(state)) }
     }
 

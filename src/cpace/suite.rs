@@ -108,6 +108,15 @@ pub(crate) enum Generator {
 }
 
 impl Generator {
+    /// The encoded element.
+    #[cfg(feature = "vectors")]
+    pub(crate) fn to_bytes(&self) -> [u8; SHARE_LEN] {
+        match self {
+            Self::Ristretto(generator) => generator.compress().to_bytes(),
+            Self::X25519(generator) => generator.to_bytes(),
+        }
+    }
+
     /// `G.scalar_mult`: the public share for a secret scalar.
     pub(crate) fn share(&self, scalar: &[u8; SCALAR_LEN]) -> [u8; SHARE_LEN] {
         match self {

@@ -12,6 +12,8 @@ use crate::mechanism::{MechanismName, Outcome, Side};
 
 #[cfg(feature = "rustls")]
 pub mod certificate;
+#[cfg(feature = "vectors")]
+pub(crate) mod key_schedule;
 
 /// Most octets that may cross an unverified tunnel in each direction: stream headers, features and SASL.
 pub const AUTHENTICATION_MAX: usize = 512 * 1024;

@@ -1,0 +1,153 @@
+//! How the tool ends: one exit code for each kind of failure, two lines on stderr.
+
+use std::fmt::Display;
+use std::io;
+use std::path::Path;
+use std::process::ExitCode;
+
+use countersign::{Error, ErrorKind};
+
+use crate::output;
+
+/// The exit codes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    Success = 0,
+    CheckFailed = 1,
+    Usage = 2,
+    AuthenticationFailed = 3,
+    PeerUnavailable = 4,
+    TimedOut = 5,
+    Truncated = 6,
+    ProtocolViolation = 7,
+    Local = 8,
+}
+
+impl Exit {
+    const ALL: [Self; 9] = [
+        Self::Success,
+        Self::CheckFailed,
+        Self::Usage,
+        Self::AuthenticationFailed,
+        Self::PeerUnavailable,
+        Self::TimedOut,
+        Self::Truncated,
+        Self::ProtocolViolation,
+        Self::Local,
+    ];
+
+    fn meaning(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::CheckFailed => "a check failed: something is not what it should be",
+            Self::Usage => "wrong arguments or unusable input",
+            Self::AuthenticationFailed => "the authentication failed or was refused",
+            Self::PeerUnavailable => "the peer is not there or does not talk",
+            Self::TimedOut => "nothing came in time",
+            Self::Truncated => "the connection was lost before its proper close",
+            Self::ProtocolViolation => "the peer broke the protocol, or policy forbids what it wants",
+            Self::Local => "a file, socket or terminal of this machine failed",
+        }
+    }
+}
+
+impl From<ErrorKind> for Exit {
+    fn from(kind: ErrorKind) -> Self {
+        match kind {
+            ErrorKind::Misuse => Self::Usage,
+            ErrorKind::AuthenticationFailed => Self::AuthenticationFailed,
+            ErrorKind::PeerUnavailable => Self::PeerUnavailable,
+            ErrorKind::TimedOut => Self::TimedOut,
+            ErrorKind::Truncated => Self::Truncated,
+            ErrorKind::PeerMisbehaved
+            | ErrorKind::PeerIncompatible
+            | ErrorKind::PolicyRefused
+            | ErrorKind::LimitExceeded => Self::ProtocolViolation,
+            ErrorKind::Environment => Self::Local,
+            _ => Self::CheckFailed,
+        }
+    }
+}
+
+/// The table of exit codes, for the end of the help text.
+pub(crate) fn help() -> String {
+    let rows = Exit::ALL.map(|exit| format!("  {}  {}", exit as u8, exit.meaning()));
+    format!("Exit codes:\n{}", rows.join("\n"))
+}
+
+/// Why a command did not succeed.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) exit: Exit,
+    /// What happened, as one clause.
+    pub(crate) what: String,
+    /// What to try, as one sentence.
+    pub(crate) advice: String,
+}
+
+impl Failure {
+    pub(crate) fn new(exit: Exit, what: impl Into<String>, advice: impl Into<String>) -> Self {
+        Self { exit, what: what.into(), advice: advice.into() }
+    }
+
+    /// A file could not be used.
+    pub(crate) fn file(path: &Path, error: &io::Error) -> Self {
+        let what = format!("cannot read {}: {error}", path.display());
+        Self::new(Exit::Local, what, "Check the path and the permissions of the file.")
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::new(error.kind().into(), error.to_string(), error.advice())
+    }
+}
+
+/// Says on stderr what went wrong, and gives the exit code.
+pub(crate) fn report(result: Result<(), Failure>) -> ExitCode {
+    let exit = match result {
+        Ok(()) => Exit::Success,
+        Err(failure) => {
+            complain(&failure.what, &failure.advice);
+            failure.exit
+        }
+    };
+    ExitCode::from(exit as u8)
+}
+
+fn complain(what: impl Display, advice: impl Display) {
+    output::note(output::Tone::Bad, "error:", what);
+    output::note(output::Tone::Good, "  try:", advice);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_help_has_every_code_once() {
+        let help = help();
+        for (code, exit) in Exit::ALL.into_iter().enumerate() {
+            assert_eq!(exit as usize, code);
+            assert_eq!(help.matches(&format!("\n  {code}  ")).count(), 1, "{help}");
+        }
+    }
+
+    #[test]
+    fn every_kind_of_error_has_its_code() {
+        for (kind, code) in [
+            (ErrorKind::Misuse, 2),
+            (ErrorKind::AuthenticationFailed, 3),
+            (ErrorKind::PeerUnavailable, 4),
+            (ErrorKind::TimedOut, 5),
+            (ErrorKind::Truncated, 6),
+            (ErrorKind::PeerMisbehaved, 7),
+            (ErrorKind::PeerIncompatible, 7),
+            (ErrorKind::PolicyRefused, 7),
+            (ErrorKind::LimitExceeded, 7),
+            (ErrorKind::Environment, 8),
+        ] {
+            assert_eq!(Exit::from(kind) as u8, code, "{kind:?}");
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! What all commands print with: text that survives a closed pipe, tables, and colour where a terminal wants it.
+
+use std::fmt::Display;
+use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::path::Path;
+
+use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+
+use crate::exit::{Exit, Failure};
+
+/// How a word is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tone {
+    Good,
+    Doubtful,
+    Bad,
+}
+
+/// Writes text and a newline to stdout. A reader who went away is no failure.
+pub(crate) fn print(text: impl Display) -> Result<(), Failure> {
+    match writeln!(io::stdout(), "{text}") {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            let what = format!("cannot write to stdout: {error}");
+            Err(Failure::new(Exit::Local, what, "Check where the output goes; the disk may be full."))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Writes one line with a coloured label to stderr.
+pub(crate) fn note(tone: Tone, label: &str, text: impl Display) {
+    let mut stderr = io::stderr();
+    let label = paint(tone, label, colour(&stderr));
+    // Nobody is left to tell when stderr fails.
+    let _ = writeln!(stderr, "{label} {text}");
+}
+
+/// Whether this stream shows colours: a terminal, and the user does not object (<https://no-color.org>).
+pub(crate) fn colour(stream: &impl IsTerminal) -> bool {
+    stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// The text in the colour of its tone, or as it is.
+pub(crate) fn paint(tone: Tone, text: &str, colour: bool) -> String {
+    let code = match tone {
+        Tone::Good => 32,
+        Tone::Doubtful => 33,
+        Tone::Bad => 31,
+    };
+    if colour { format!("\u{1b}[1;{code}m{text}\u{1b}[0m") } else { text.to_owned() }
+}
+
+/// A table without borders: the first column to the left, `numbers` of the columns after it to the right.
+pub(crate) fn table(header: &[&str], numbers: usize) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_header(header.iter().copied());
+    let arrangement =
+        if io::stdout().is_terminal() { ContentArrangement::Dynamic } else { ContentArrangement::Disabled };
+    table.set_content_arrangement(arrangement);
+    for column in table.column_iter_mut().skip(1).take(numbers) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}
+
+/// The lines of a table, without the spaces that pad its last column.
+pub(crate) fn lines(table: &Table) -> String {
+    table.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n")
+}
+
+/// A path without what could disturb a terminal.
+pub(crate) fn path(path: &Path) -> String {
+    path.to_string_lossy().chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn colour_is_only_added_where_wanted() {
+        assert_eq!(paint(Tone::Bad, "error:", false), "error:");
+        assert_eq!(paint(Tone::Bad, "error:", true), "\u{1b}[1;31merror:\u{1b}[0m");
+    }
+
+    #[test]
+    fn numbers_stand_to_the_right() {
+        let mut table = table(&["name", "n"], 1);
+        table.add_row(["a", "100"]).add_row(["b", "1"]);
+        assert_eq!(lines(&table), " name    n\n a     100\n b       1");
+    }
+}
