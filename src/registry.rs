@@ -87,6 +87,12 @@ pub enum Credential {
     /// SCRAM's salt, iteration count, StoredKey and ServerKey.
     #[cfg(feature = "scram")]
     Scram(crate::scram::StoredCredential),
+    /// SPAKE2+'s hash parameters, salt, w0 and L.
+    #[cfg(feature = "spake2plus")]
+    Spake2Plus(crate::spake2plus::Record),
+    /// OPAQUE's server keys, hash parameters and registration record.
+    #[cfg(feature = "opaque")]
+    Opaque(crate::opaque::Record),
 }
 
 /// Where the server side finds its records.
@@ -104,6 +110,13 @@ pub trait CredentialStore: Send + Sync {
     /// The iteration count that the records here have for `mechanism`, where it is not the default: an unknown user
     /// is simulated with it, so that the count does not tell who exists.
     fn simulated_iterations(&self, _mechanism: &MechanismName) -> Option<u32> {
+        None
+    }
+
+    /// The hash parameters that the records here have for `mechanism`, where they are not the default: an unknown
+    /// user is simulated with them, for the same reason.
+    #[cfg(any(feature = "opaque", feature = "spake2plus"))]
+    fn simulated_ksf(&self, _mechanism: &MechanismName) -> Option<crate::ksf::Ksf> {
         None
     }
 }
@@ -196,6 +209,26 @@ pub fn find(name: &MechanismName) -> Result<&'static Registered> {
 }
 
 static ROWS: &[Registered] = &[
+    #[cfg(feature = "cpace")]
+    cpace_row(crate::cpace::R255_PLUS),
+    #[cfg(feature = "cpace")]
+    cpace_row(crate::cpace::X25519_PLUS),
+    #[cfg(feature = "spake2plus")]
+    Registered {
+        name: crate::spake2plus::NAME,
+        properties: |_| crate::spake2plus::properties(),
+        client: crate::spake2plus::Spake2PlusClient::boxed,
+        server: crate::spake2plus::Spake2PlusServer::boxed,
+        enroll: crate::spake2plus::enroll,
+    },
+    #[cfg(feature = "opaque")]
+    Registered {
+        name: crate::opaque::NAME,
+        properties: |_| crate::opaque::properties(),
+        client: crate::opaque::OpaqueClient::boxed,
+        server: crate::opaque::OpaqueServer::boxed,
+        enroll: crate::opaque::enroll,
+    },
     #[cfg(feature = "scram")]
     scram("SCRAM-SHA-512-PLUS"),
     #[cfg(feature = "scram")]
@@ -213,6 +246,18 @@ static ROWS: &[Registered] = &[
     #[cfg(feature = "scram")]
     scram("SCRAM-SHA-1"),
 ];
+
+#[cfg(feature = "cpace")]
+const fn cpace_row(name: MechanismName) -> Registered {
+    use crate::cpace;
+    Registered {
+        name,
+        properties: |_| cpace::properties(),
+        client: cpace::CpaceClient::boxed,
+        server: cpace::CpaceServer::boxed,
+        enroll: cpace::enroll,
+    }
+}
 
 #[cfg(feature = "scram")]
 const fn scram(name: &'static str) -> Registered {

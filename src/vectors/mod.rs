@@ -7,12 +7,20 @@
 //! Everything that a case states is recomputed, and exchanges are replayed through both sides of the mechanism.
 //! A field that nothing would look at is a failure, so no value can hide behind a spelling error.
 
+#[cfg(feature = "cpace")]
+mod cpace;
+#[cfg(any(feature = "opaque", feature = "spake2plus"))]
+mod example;
 mod fields;
 mod kdf;
+#[cfg(feature = "opaque")]
+mod opaque;
 mod prep;
 #[cfg(feature = "scram")]
 mod scram;
 mod server_end_point;
+#[cfg(feature = "spake2plus")]
+mod spake2plus;
 mod tls13;
 
 use std::fmt;
@@ -110,6 +118,12 @@ macro_rules! files {
 }
 
 static FILES: &[File] = files![
+    "cpace_ristretto255_sha512.json",
+    "cpace_sasl.json",
+    "cpace_string_utils.json",
+    "cpace_x25519_sha512.json",
+    "opaque_rfc9807.json",
+    "opaque_sasl.json",
     "pbkdf2_rfc6070.json",
     "pbkdf2_scrypt_rfc7914.json",
     "precis_opaquestring_rfc8265.json",
@@ -118,6 +132,9 @@ static FILES: &[File] = files![
     "scram_plus_tls_exporter_xep0474.json",
     "scram_rfc5802_rfc7677.json",
     "scram_stored_verifiers.json",
+    "spake2plus_registration_derived.json",
+    "spake2plus_rfc9383.json",
+    "spake2plus_sasl.json",
     "tls13_low_entropy_psk_audit_derived.json",
     "tls13_psk_importer_rfc9258.json",
     "tls13_traces_binder_exporter.json",
@@ -131,8 +148,14 @@ struct Family {
 
 static FAMILIES: &[Family] = &[
     Family { name: "argon2", check: not_implemented },
+    #[cfg(feature = "cpace")]
+    Family { name: "cpace", check: cpace::check },
+    #[cfg(not(feature = "cpace"))]
     Family { name: "cpace", check: not_implemented },
     Family { name: "hkdf", check: not_implemented },
+    #[cfg(feature = "opaque")]
+    Family { name: "opaque", check: opaque::check },
+    #[cfg(not(feature = "opaque"))]
     Family { name: "opaque", check: not_implemented },
     Family { name: "pbkdf2", check: kdf::pbkdf2_or_scrypt },
     Family { name: "precis", check: prep::opaque_string },
@@ -142,6 +165,9 @@ static FAMILIES: &[Family] = &[
     Family { name: "scram", check: scram::check },
     #[cfg(not(feature = "scram"))]
     Family { name: "scram", check: needs_scram },
+    #[cfg(feature = "spake2plus")]
+    Family { name: "spake2plus", check: spake2plus::check },
+    #[cfg(not(feature = "spake2plus"))]
     Family { name: "spake2plus", check: not_implemented },
     Family { name: "srp", check: not_implemented },
     Family { name: "srp6a", check: not_implemented },
