@@ -223,10 +223,22 @@ fn certificates_are_small_and_differ_only_in_their_key() {
 }
 
 #[test]
-fn a_key_that_is_not_the_certificates_is_refused() {
-    let certificate = Identity::generate().unwrap();
-    let error = Identity::from_der(certificate.certificate(), b"\x30\x00").unwrap_err();
-    assert!(error.is(&rules::SETUP));
+fn a_kept_identity_is_read_with_its_own_key_and_no_other() {
+    let make = || rcgen::generate_simple_self_signed(["example.invalid".to_owned()]).unwrap();
+    let (one, two) = (make(), make());
+    let (certificate, key) = (one.cert.der(), one.signing_key.serialize_der());
+    let config = Config::new(Identity::from_der(certificate, &key).unwrap()).unwrap();
+    let mut client = RustlsEndpoint::client(&config).unwrap();
+    let mut server = RustlsEndpoint::server(&config).unwrap();
+    join(&mut client, &mut server, usize::MAX).unwrap();
+    assert_eq!(server.peer_certificate(), Some(certificate.as_ref()));
+    for (certificate, key) in [
+        (certificate.as_ref(), two.signing_key.serialize_der()),
+        (certificate.as_ref(), b"\x30\x00".to_vec()),
+        (b"\x30\x00", key),
+    ] {
+        assert!(Identity::from_der(certificate, &key).unwrap_err().is(&rules::SETUP));
+    }
 }
 
 #[test]
@@ -443,7 +455,7 @@ fn a_handshake_edited_anywhere_never_completes() {
                     if flight == 1 { (&mut server, &mut client) } else { (&mut client, &mut server) };
                 let mut octets = sent(from);
                 if flight == edited && at < octets.len() {
-                    harmless = is_unchecked_version(&octets, at);
+                    harmless = is_unchecked_header(&octets, at);
                     octets[at] ^= 1 << (at % 8);
                 }
                 failed |= to.receive(&octets).is_err();
@@ -454,12 +466,15 @@ fn a_handshake_edited_anywhere_never_completes() {
     }
 }
 
-/// Whether `at` is in the version field of a plaintext record, which receivers ignore (RFC 8446 section 5.1).
-fn is_unchecked_version(flight: &[u8], at: usize) -> bool {
+/// Whether `at` is in a part of a record's header that may be edited without effect: receivers ignore the version of
+/// a plaintext record (RFC 8446 section 5.1), and rustls authenticates the type and version that a protected record
+/// must have, not the ones it carries.
+fn is_unchecked_header(flight: &[u8], at: usize) -> bool {
     let mut start = 0;
     for length in records(flight) {
-        if (start + 1..start + 3).contains(&at) {
-            return flight[start] != 23;
+        let unchecked = if flight[start] == 23 { start..start + 3 } else { start + 1..start + 3 };
+        if unchecked.contains(&at) {
+            return true;
         }
         start += length;
     }
