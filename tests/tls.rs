@@ -1,5 +1,6 @@
 //! The rustls endpoint, two of them joined in memory, and strangers against one.
 #![cfg(any(feature = "aws-lc-rs", feature = "ring"))]
+#![allow(clippy::unwrap_used, reason = "all of it is tests, the helpers too")]
 
 use std::sync::{Arc, Mutex};
 
