@@ -558,6 +558,19 @@ fn a_client_of_tls_1_2_is_refused() {
 }
 
 #[test]
+fn a_server_of_tls_1_2_cannot_be_talked_down_to() {
+    let mut client = RustlsEndpoint::client(&config()).unwrap();
+    let mut server = foreign_server(&version::TLS12);
+    server.read_tls(&mut &sent(&mut client)[..]).unwrap();
+    server.process_new_packets().unwrap_err();
+    let mut alert = Vec::new();
+    server.write_tls(&mut alert).unwrap();
+    let error = client.receive(&alert).unwrap_err();
+    assert!(error.is(&rules::ALERT));
+    assert_eq!(error.subject(), Some("protocol_version"));
+}
+
+#[test]
 fn from_rustls_gives_the_binding_of_a_foreign_connection() {
     let (client, server) = foreign_pair(&version::TLS13, &Arc::default());
     let one = ChannelBinding::from_rustls(&client).unwrap();
@@ -621,10 +634,7 @@ fn foreign_client(
     ClientConnection::new(Arc::new(config), "example.invalid".try_into().unwrap()).unwrap()
 }
 
-fn foreign_pair(
-    version: &'static SupportedProtocolVersion,
-    secrets: &Arc<ExporterSecret>,
-) -> (ClientConnection, ServerConnection) {
+fn foreign_server(version: &'static SupportedProtocolVersion) -> ServerConnection {
     let rcgen::CertifiedKey { cert, signing_key } =
         rcgen::generate_simple_self_signed(["example.invalid".to_owned()]).unwrap();
     let key = PrivatePkcs8KeyDer::from(signing_key.serialize_der());
@@ -634,7 +644,14 @@ fn foreign_pair(
         .with_no_client_auth()
         .with_single_cert(vec![cert.into()], key.into())
         .unwrap();
-    let mut server = ServerConnection::new(Arc::new(config)).unwrap();
+    ServerConnection::new(Arc::new(config)).unwrap()
+}
+
+fn foreign_pair(
+    version: &'static SupportedProtocolVersion,
+    secrets: &Arc<ExporterSecret>,
+) -> (ClientConnection, ServerConnection) {
+    let mut server = foreign_server(version);
     let mut client = foreign_client(&[version], secrets);
     while client.is_handshaking() || server.is_handshaking() {
         let mut flight = Vec::new();
