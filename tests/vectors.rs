@@ -1,4 +1,5 @@
 //! Every file of vectors holds, and the runner notices every change to one.
+#![cfg(feature = "scram")]
 
 use countersign::vectors::{self, File, Report};
 use serde_json::{Map, Value, json};
