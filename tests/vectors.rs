@@ -1,5 +1,6 @@
 //! Every file of vectors holds, and the runner notices every change to one.
 #![cfg(feature = "scram")]
+#![allow(clippy::unwrap_used, reason = "the lint knows no helpers of tests")]
 
 use countersign::vectors::{self, File, Report};
 use serde_json::{Map, Value, json};
