@@ -3,20 +3,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use countersign::error::ErrorKind;
 use countersign::mechanism::MechanismName;
 use countersign::prep::Preparation;
 use countersign::registry::SharedPassword;
 use countersign::sasl::Policy;
 use countersign::tls::Endpoint;
 use countersign::tls::certificate::{Config as Tls, Identity, RustlsEndpoint};
-use countersign::xmpp::client::Client;
+use countersign::xmpp::client::{self, Client};
 use countersign::xmpp::driver::{Connection, Driver, E2eStream, Handle, StanzaReceiver, rules};
 use countersign::xmpp::server::Server;
 use countersign::xmpp::{
-    Acceptance, Element, Event, FullJid, Gate, InitiatorConfig, Limits, ResponderConfig,
+    Acceptance, Element, Event, FullJid, Gate, InitiatorConfig, Limits, ResponderConfig, session,
 };
-use countersign::{Error, Password, Result};
+use countersign::{Error, Password, Result, Rule, sasl, scram};
 
 use crate::support::*;
 
@@ -121,6 +120,19 @@ async fn read_all(stream: &mut E2eStream, length: usize) -> Vec<u8> {
 
 fn pattern(length: usize) -> Vec<u8> {
     (0..length).map(|n| (n % 251) as u8).collect()
+}
+
+#[track_caller]
+fn assert_rule(error: &Error, rule: &Rule) {
+    assert!(error.is(rule), "{error:?} instead of {}", rule.id);
+}
+
+async fn assert_failed(stream: &mut E2eStream, rule: &Rule) {
+    match recv(stream).await {
+        Some(Event::Failed(error)) => assert_rule(&error, rule),
+        other => panic!("{other:?} instead of {}", rule.id),
+    }
+    assert!(recv(stream).await.is_none());
 }
 
 async fn assert_closed(stream: &mut E2eStream) {
@@ -238,8 +250,7 @@ async fn an_aborted_session_fails_on_the_other_side() {
     let pair = Pair::new(&server, &setup).await;
     let (alice, mut bob) = pair.connected(&setup).await;
     alice.abort().await;
-    assert!(matches!(recv(&mut bob).await, Some(Event::Failed(_))));
-    assert!(recv(&mut bob).await.is_none());
+    assert_failed(&mut bob, &session::rules::CUT_SHORT).await;
 }
 
 #[tokio::test]
@@ -258,8 +269,8 @@ async fn a_wrong_secret_is_refused_on_both_sides() {
     let pair = Pair::new(&server, &setup).await;
     let guess = Setup { secret: "a wrong guess", ..setup };
     let (alice, bob) = pair.call(&guess).await;
-    assert_eq!(alice.unwrap_err().kind(), ErrorKind::AuthenticationFailed);
-    assert_eq!(bob.unwrap_err().kind(), ErrorKind::AuthenticationFailed);
+    assert_rule(&alice.unwrap_err(), &sasl::rules::REFUSED_BY_PEER);
+    assert_rule(&bob.unwrap_err(), &scram::rules::NOT_AUTHENTICATED);
 }
 
 #[tokio::test]
@@ -268,13 +279,9 @@ async fn peers_that_are_absent_or_not_willing_are_named() {
     let alice = Driver::spawn(login(&server, ALICE).await, None);
     let _bob = Driver::spawn(login(&server, BOB).await, None);
     for peer in ["nobody@home.example/x", "bob@elsewhere.example/x", BOB] {
-        let error = guard(alice.connect(setup.initiator(alice.own_jid(), peer), client_endpoint()))
-            .await
-            .unwrap_err();
-        assert!(
-            matches!(error.kind(), ErrorKind::PeerUnavailable | ErrorKind::PeerIncompatible),
-            "{peer}: {error:?}"
-        );
+        let config = setup.initiator(alice.own_jid(), peer);
+        let error = guard(alice.connect(config, client_endpoint())).await.unwrap_err();
+        assert_rule(&error, &session::rules::PEER_ABSENT);
     }
 }
 
@@ -295,13 +302,44 @@ async fn the_end_of_the_server_is_the_end_of_the_sessions() {
     let (mut alice, mut bob) = pair.connected(&setup).await;
     guard(server.shutdown()).await;
     for stream in [&mut alice, &mut bob] {
-        assert!(matches!(recv(stream).await, Some(Event::Failed(_))));
-        assert!(recv(stream).await.is_none());
-        assert!(stream.send_message("?").await.unwrap_err().is(&rules::SESSION_ENDED));
+        assert_failed(stream, &session::rules::TRANSPORT_LOST).await;
+        assert_rule(&stream.send_message("?").await.unwrap_err(), &rules::SESSION_ENDED);
     }
-    let error = guard(pair.bob.accept()).await.unwrap_err();
-    assert!(error.is(&countersign::xmpp::client::rules::STREAM_ERROR), "{error:?}");
+    assert_rule(&guard(pair.bob.accept()).await.unwrap_err(), &client::rules::STREAM_ERROR);
     assert!(pair.bob.has_ended());
+    assert!(guard(pair.bob.recv_stanza()).await.is_none());
+    let config = setup.initiator(pair.alice.own_jid(), BOB);
+    let again = guard(pair.alice.connect(config, client_endpoint())).await.unwrap_err();
+    assert_rule(&again, &client::rules::STREAM_ERROR);
+}
+
+#[tokio::test]
+async fn a_socket_that_is_closed_is_named() {
+    let (server, setup) = (server().await, Setup::default());
+    let pair = Pair::new(&server, &setup).await;
+    let (mut alice, mut bob) = pair.connected(&setup).await;
+    drop(server);
+    for stream in [&mut alice, &mut bob] {
+        assert_failed(stream, &session::rules::TRANSPORT_LOST).await;
+    }
+    assert_rule(&guard(pair.bob.accept()).await.unwrap_err(), &client::rules::LOST);
+}
+
+#[tokio::test]
+async fn a_socket_that_is_closed_during_the_handshake_is_named() {
+    let (server, setup) = (server().await, Setup::default());
+    let alice = Driver::spawn(login(&server, ALICE).await, None);
+    // Bob is there and never answers, so the session is on its way when the server goes.
+    let mut bob = login(&server, BOB).await;
+    let config = setup.initiator(alice.own_jid(), BOB);
+    let (result, ()) = guard(async {
+        tokio::join!(alice.connect(config, client_endpoint()), async {
+            bob.recv().await.unwrap();
+            drop(server);
+        })
+    })
+    .await;
+    assert_rule(&result.unwrap_err(), &session::rules::TRANSPORT_LOST);
 }
 
 /// A connection whose receiver goes deaf: for the other end, a peer that stops half-way.
@@ -342,23 +380,27 @@ impl StanzaReceiver for DeafReceiver {
 
 #[tokio::test]
 async fn a_peer_that_stops_half_way_is_a_timeout() {
+    /// What a responder must have received before the initiator can be sure of it: disco, session-initiate,
+    /// `<open/>`, two flights of TLS, and three of stream and SASL.
+    const NEEDED: usize = 8;
     let mut setup = Setup::default();
-    let short = Duration::from_millis(300);
+    let short = Duration::from_millis(500);
     setup.limits = setup.limits.with_reply(short).with_handshake(short);
-    let mut silent: Vec<Error> = Vec::new();
-    for after in 0.. {
-        let server = server().await;
-        let alice = Driver::spawn(login(&server, ALICE).await, None);
-        let _bob = Driver::spawn(Deaf { client: login(&server, BOB).await, after }, setup.gate());
-        let config = setup.initiator(alice.own_jid(), BOB);
-        match guard(alice.connect(config, client_endpoint())).await {
-            Ok(_) => break,
-            Err(error) => silent.push(error),
-        }
+    let mut attempts = tokio::task::JoinSet::new();
+    for after in 0..NEEDED {
+        let setup = setup.clone();
+        attempts.spawn(async move {
+            let server = server().await;
+            let alice = Driver::spawn(login(&server, ALICE).await, None);
+            let _bob = Driver::spawn(Deaf { client: login(&server, BOB).await, after }, setup.gate());
+            let config = setup.initiator(alice.own_jid(), BOB);
+            guard(alice.connect(config, client_endpoint())).await.unwrap_err()
+        });
     }
-    // Disco, initiate, open, TLS and SASL each need at least one stanza.
-    assert!(silent.len() >= 6, "{silent:?}");
-    for error in silent {
-        assert_eq!(error.kind(), ErrorKind::TimedOut, "{error:?}");
+    while let Some(error) = attempts.join_next().await {
+        let error = error.unwrap();
+        let named =
+            [&session::rules::NO_ANSWER, &session::rules::HANDSHAKE_TIMEOUT].map(|rule| error.is(rule));
+        assert!(named.contains(&true), "{error:?}");
     }
 }
