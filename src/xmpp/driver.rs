@@ -3,6 +3,9 @@
 //! Any XMPP library can lend its connection by implementing [`Connection`]; [`Client`](super::client::Client) does.
 //! Every queue here is bounded, and a full one makes its producer wait: an application that does not read its
 //! stream stops the peer of that stream, and a server that does not read stops the application.
+//!
+//! The mechanisms' slow hashes run in the task of the driver, which for that long serves nobody else: give it a
+//! runtime with more than one thread.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -34,7 +37,7 @@ pub const ACCEPTED_MAX: usize = 16;
 /// Stanzas outside of any session that wait for [`Handle::recv_stanza`]; further ones are dropped.
 pub const OUTSIDE_MAX: usize = 64;
 
-/// Stanzas that wait for the XMPP connection; while there are as many, nothing is received.
+/// Stanzas that wait for the XMPP connection; while there are as many, nothing is received and no request taken.
 pub const BACKLOG_MAX: usize = 1024;
 
 /// Octets of [`E2eStream::write_bytes`] that are handed over at once.
@@ -280,7 +283,8 @@ impl E2eStream {
         self.send(message).await
     }
 
-    /// Sends a stanza through the tunnel; ready when it is queued there.
+    /// Sends a stanza through the tunnel; ready when it is queued there. Not cancel safe: a call that is dropped may
+    /// or may not have sent it.
     ///
     /// # Errors
     /// [`rules::SESSION_ENDED`], and what the session does not take.
@@ -288,7 +292,8 @@ impl E2eStream {
         self.request(|reply| Op::Stanza(stanza, reply)).await
     }
 
-    /// Sends octets through the tunnel; ready when all are queued there.
+    /// Sends octets through the tunnel; ready when all are queued there. Not cancel safe: a call that is dropped
+    /// may have sent a part.
     ///
     /// # Errors
     /// As [`E2eStream::send`]. A part of the octets may have been sent.
@@ -518,7 +523,7 @@ impl Task {
                         let _ = self.outside.try_send(stanza);
                     }
                 }
-                request = self.requested.recv(), if linger_until.is_none() => match request {
+                request = self.requested.recv(), if linger_until.is_none() && self.backlog.len() < BACKLOG_MAX => match request {
                     Some(request) => self.serve(request),
                     None => linger_until = Some(now() + LINGER),
                 },

@@ -4,7 +4,7 @@ use countersign::xmpp::server::{Attack, Report, Server};
 use countersign::xmpp::{jingle, session};
 use countersign::{Error, scram};
 
-use crate::e2e::{Pair, Setup, names};
+use crate::e2e::{Pair, Setup, named};
 use crate::support::*;
 
 /// What the initiator found, what the responder found, and what the attacker got.
@@ -37,7 +37,7 @@ async fn the_strip_is_refused_by_both() {
 
 #[tokio::test]
 async fn the_downgrade_is_refused_by_both() {
-    let setup = Setup { mechanisms: names(&["SCRAM-SHA-256-PLUS", "SCRAM-SHA-1-PLUS"]), ..Setup::default() };
+    let setup = Setup { policy: named(&["SCRAM-SHA-256-PLUS", "SCRAM-SHA-1-PLUS"]), ..Setup::default() };
     let (alice, bob, report) = attacked(Attack::Downgrade, &setup).await;
     assert!(alice.is(&scram::rules::CONTEXT_MISMATCH), "{alice:?}");
     assert!(bob.is(&session::rules::ABORTED_BY_PEER), "{bob:?}");

@@ -31,7 +31,7 @@ async fn scripted(script: Vec<String>, close: bool) -> SocketAddr {
         let (mut stream, _) = listener.accept().await.unwrap();
         let mut buffer = [0; 4096];
         for line in script {
-            stream.read(&mut buffer).await.unwrap();
+            assert_ne!(stream.read(&mut buffer).await.unwrap(), 0);
             stream.write_all(line.as_bytes()).await.unwrap();
         }
         if close {

@@ -3,10 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use countersign::mechanism::MechanismName;
 use countersign::prep::Preparation;
 use countersign::registry::SharedPassword;
-use countersign::sasl::Policy;
+use countersign::sasl::{Floor, Policy};
 use countersign::tls::Endpoint;
 use countersign::tls::certificate::{Config as Tls, Identity, RustlsEndpoint};
 use countersign::xmpp::client::{self, Client};
@@ -15,7 +14,7 @@ use countersign::xmpp::server::Server;
 use countersign::xmpp::{
     Acceptance, Element, Event, FullJid, Gate, InitiatorConfig, Limits, ResponderConfig, session,
 };
-use countersign::{Error, Password, Result, Rule, sasl, scram};
+use countersign::{Error, Password, Result, Rule, sasl, scram, tls};
 
 use crate::support::*;
 
@@ -27,47 +26,48 @@ const SECRET: &str = "correct horse battery staple";
 #[derive(Clone)]
 pub(crate) struct Setup {
     pub(crate) secret: &'static str,
-    pub(crate) mechanisms: Vec<MechanismName>,
+    pub(crate) policy: Policy,
     pub(crate) limits: Limits,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { secret: SECRET, mechanisms: names(&["SCRAM-SHA-256-PLUS"]), limits: Limits::default() }
+        Self { secret: SECRET, policy: named(&["SCRAM-SHA-256-PLUS"]), limits: Limits::default() }
     }
 }
 
-pub(crate) fn names(names: &[&str]) -> Vec<MechanismName> {
-    names.iter().map(|name| name.parse().unwrap()).collect()
+pub(crate) fn named(names: &[&str]) -> Policy {
+    Policy::named(names.iter().map(|name| name.parse().unwrap()))
 }
 
-fn tls() -> Tls {
+fn throw_away() -> Tls {
     Tls::new(Identity::generate().unwrap()).unwrap()
 }
 
 pub(crate) fn client_endpoint() -> Box<dyn Endpoint> {
-    Box::new(RustlsEndpoint::client(&tls()).unwrap())
+    Box::new(RustlsEndpoint::client(&throw_away()).unwrap())
 }
 
 impl Setup {
     pub(crate) fn initiator(&self, own: &FullJid, peer: &str) -> InitiatorConfig {
         InitiatorConfig::new(own.clone(), FullJid::new(peer).unwrap(), Password::new(self.secret))
-            .with_policy(Policy::named(self.mechanisms.clone()))
+            .with_policy(self.policy.clone())
             .with_limits(self.limits.clone())
     }
 
-    pub(crate) fn gate(&self) -> Option<Box<dyn Gate>> {
-        let setup = self.clone();
+    /// Admits everybody who proves the secret.
+    pub(crate) fn gate(&self, own: &str) -> Option<Box<dyn Gate>> {
+        let (setup, own) = (self.clone(), FullJid::new(own).unwrap());
         Some(Box::new(move |peer: &FullJid| {
             let (authcid, secret) = (peer.to_bare().to_string(), Password::new(setup.secret));
             let store =
                 SharedPassword::new(&authcid, secret, Preparation::default(), countersign::system_rng());
             let store = Arc::new(store.ok()?.with_scram_iterations(4096));
             Some(Acceptance {
-                config: ResponderConfig::new(FullJid::new(BOB).ok()?, store)
-                    .with_policy(Policy::named(setup.mechanisms.clone()))
+                config: ResponderConfig::new(own.clone(), store)
+                    .with_policy(setup.policy.clone())
                     .with_limits(setup.limits.clone()),
-                endpoint: Box::new(RustlsEndpoint::server(&tls()).ok()?),
+                endpoint: Box::new(RustlsEndpoint::server(&throw_away()).ok()?),
                 rng: Box::new(countersign::system_rng()),
             })
         }))
@@ -84,7 +84,7 @@ impl Pair {
     pub(crate) async fn new(server: &Server, setup: &Setup) -> Self {
         Self {
             alice: Driver::spawn(login(server, ALICE).await, None),
-            bob: Driver::spawn(login(server, BOB).await, setup.gate()),
+            bob: Driver::spawn(login(server, BOB).await, setup.gate(BOB)),
         }
     }
 
@@ -264,6 +264,34 @@ async fn a_stanza_between_octets_is_not_lost() {
 }
 
 #[tokio::test]
+async fn of_two_calls_at_once_one_is_taken() {
+    let (server, setup) = (server().await, Setup::default());
+    let alice = Driver::spawn(login(&server, ALICE).await, setup.gate(ALICE));
+    let bob = Driver::spawn(login(&server, BOB).await, setup.gate(BOB));
+    let from_alice = alice.connect(setup.initiator(alice.own_jid(), BOB), client_endpoint());
+    let from_bob = bob.connect(setup.initiator(bob.own_jid(), ALICE), client_endpoint());
+    let (from_alice, from_bob) = guard(async { tokio::join!(from_alice, from_bob) }).await;
+    let (mut ours, mut theirs) = match (from_alice, from_bob) {
+        (Ok(stream), Err(_)) => (stream, guard(bob.accept()).await.unwrap()),
+        (Err(_), Ok(stream)) => (guard(alice.accept()).await.unwrap(), stream),
+        other => panic!("{other:?}"),
+    };
+    ours.send_message("one session").await.unwrap();
+    assert_eq!(body(recv(&mut theirs).await), "one session");
+}
+
+#[tokio::test]
+async fn a_mechanism_without_binding_is_never_enough() {
+    let server = server().await;
+    let policy = named(&["SCRAM-SHA-256"]).with_floor(Floor::Named);
+    let setup = Setup { policy, ..Setup::default() };
+    let pair = Pair::new(&server, &setup).await;
+    let (alice, bob) = pair.call(&setup).await;
+    assert_rule(&bob.unwrap_err(), &tls::rules::OTHER_CHANNEL);
+    assert!(alice.is_err());
+}
+
+#[tokio::test]
 async fn a_wrong_secret_is_refused_on_both_sides() {
     let (server, setup) = (server().await, Setup::default());
     let pair = Pair::new(&server, &setup).await;
@@ -392,7 +420,7 @@ async fn a_peer_that_stops_half_way_is_a_timeout() {
         attempts.spawn(async move {
             let server = server().await;
             let alice = Driver::spawn(login(&server, ALICE).await, None);
-            let _bob = Driver::spawn(Deaf { client: login(&server, BOB).await, after }, setup.gate());
+            let _bob = Driver::spawn(Deaf { client: login(&server, BOB).await, after }, setup.gate(BOB));
             let config = setup.initiator(alice.own_jid(), BOB);
             guard(alice.connect(config, client_endpoint())).await.unwrap_err()
         });

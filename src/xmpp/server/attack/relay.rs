@@ -422,7 +422,7 @@ mod tests {
             let open =
                 format!("<open xmlns='http://jabber.org/protocol/ibb' sid='b' block-size='{block_of_bob}'/>");
             let open = world.alice.iq("open", &open);
-            assert_eq!(world.relay.intercept(open.clone()), [open.clone()]);
+            assert_eq!(world.relay.intercept(open.clone()), std::slice::from_ref(&open));
             world.run(vec![reply(&open, "result")]);
             assert!(!world.alice.endpoint.is_handshaking() && !world.bob.endpoint.is_handshaking());
             world
@@ -449,13 +449,13 @@ mod tests {
             }
         }
 
-        fn to_bob(&mut self, message: &[u8]) -> Vec<u8> {
+        fn alice_says(&mut self, message: &[u8]) -> Vec<u8> {
             self.alice.endpoint.write(message).unwrap();
             self.run(vec![]);
             self.bob.read()
         }
 
-        fn to_alice(&mut self, message: &[u8]) -> Vec<u8> {
+        fn bob_says(&mut self, message: &[u8]) -> Vec<u8> {
             self.bob.endpoint.write(message).unwrap();
             self.run(vec![]);
             self.alice.read()
@@ -489,18 +489,18 @@ mod tests {
             let server =
                 row.server(ServerSetup { credentials, binding: binding(&self.bob), context }, rng)?;
             let (mut client, initial) = ClientExchange::start(client)?;
-            let initial = self.to_bob(&initial.unwrap());
+            let initial = self.alice_says(&initial.unwrap());
             let (mut server, mut step) = ServerExchange::start(server, Some(&initial))?;
             loop {
                 match step {
                     ServerStep::Challenge(challenge) => {
-                        let challenge = self.to_alice(&challenge);
+                        let challenge = self.bob_says(&challenge);
                         let response = client.challenge(&challenge)?;
-                        let response = self.to_bob(&response);
+                        let response = self.alice_says(&response);
                         step = server.response(&response)?;
                     }
                     ServerStep::Success(additional, _) => {
-                        let additional = self.to_alice(&additional.unwrap());
+                        let additional = self.bob_says(&additional.unwrap());
                         return client.success(Some(&additional)).map(drop);
                     }
                 }
@@ -516,8 +516,8 @@ mod tests {
     fn an_unbound_authentication_falls_to_the_relay() {
         let mut world = World::open(4096);
         world.authenticate("SCRAM-SHA-256".parse().unwrap()).unwrap();
-        assert_eq!(world.to_bob(b"the secret of Alice"), b"the secret of Alice");
-        assert_eq!(world.to_alice(b"the secret of Bob"), b"the secret of Bob");
+        assert_eq!(world.alice_says(b"the secret of Alice"), b"the secret of Alice");
+        assert_eq!(world.bob_says(b"the secret of Bob"), b"the secret of Bob");
         let report = world.relay.report();
         assert!(contains(&report.sample, b"the secret of Alice"));
         assert!(contains(&report.sample, b"the secret of Bob"));
@@ -545,8 +545,8 @@ mod tests {
         for line in 0..10_000 {
             writeln!(text, "line {line}").unwrap();
         }
-        assert!(world.to_bob(text.as_bytes()) == text.as_bytes());
-        assert!(world.to_alice(text.as_bytes()) == text.as_bytes());
+        assert!(world.alice_says(text.as_bytes()) == text.as_bytes());
+        assert!(world.bob_says(text.as_bytes()) == text.as_bytes());
         let report = world.relay.report();
         assert_eq!(report.read_from_initiator, text.len() as u64);
         assert_eq!(report.read_from_responder, text.len() as u64);
