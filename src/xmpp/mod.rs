@@ -44,7 +44,7 @@ pub mod session;
 pub mod stream;
 mod xml;
 
-pub use host::{Acceptance, Gate, Host, HostEvent, SessionId};
+pub use host::{Acceptance, Gate, Host, HostEvent, SESSIONS_MAX, SessionId};
 pub use jid::{BareJid, FullJid, Jid};
 pub use minidom::Element;
 pub use session::{Established, Event, InitiatorConfig, ResponderConfig, Session, Statistics};
