@@ -401,8 +401,9 @@ pub fn show(stanza: &Element) -> String {
     let Some(data) = data else {
         return String::from_utf8(stream::to_octets(stanza).unwrap()).unwrap();
     };
-    let mut octets = &Base64::decode_vec(&data.text()).unwrap()[..];
     let mut text = format!("data {}", data.attr("seq").unwrap());
+    let octets = Base64::decode_vec(&data.text()).unwrap_or_default();
+    let mut octets = &octets[..];
     while octets.len() >= 5 {
         let length = u32::from_be_bytes(octets[1..5].try_into().unwrap()) as usize;
         let Some(content) = octets.get(5..5 + length) else { break };
@@ -410,7 +411,7 @@ pub fn show(stanza: &Element) -> String {
         text.push(char::from(octets[0]));
         if octets[0] == b'D' {
             text.push(' ');
-            text.push_str(&masked(std::str::from_utf8(content).unwrap()));
+            text.push_str(&masked(&String::from_utf8_lossy(content)));
         }
         octets = &octets[5 + length..];
     }

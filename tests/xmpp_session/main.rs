@@ -2,5 +2,6 @@
 #![cfg(all(feature = "xmpp", feature = "scram", any(feature = "aws-lc-rs", feature = "ring")))]
 #![allow(unreachable_pub, clippy::unwrap_used, reason = "this is a test")]
 
+mod attacks;
 mod kit;
 mod wire;

@@ -863,13 +863,14 @@ impl Session {
         self.request(Request::Terminate, Jingle::terminate(&self.sid, reason).to_element());
     }
 
-    /// Ends a session that has failed: last words in the tunnel, IBB `<close/>`, session-terminate.
+    /// Ends a session that has failed: last words in the tunnel, then session-terminate, which ends the bytestream too.
+    /// Only when the bytestream itself is at fault it is closed first (XEP-0047 section 2.2).
     fn fail(&mut self, error: Error) {
         if self.is_complete() {
             return self.end(Event::Closed);
         }
         self.pump();
-        if let Phase::Connected(connection) = &self.phase {
+        if let (Phase::Connected(connection), Reason::FailedTransport) = (&self.phase, reason(&error, true)) {
             let close = connection.bytes.close();
             self.request(Request::Close, close);
         }
