@@ -289,10 +289,7 @@ impl Pair {
         let mut moved = false;
         if let Some(stanza) = self.alice.poll_stanza() {
             moved = true;
-            for stanza in (self.edit)(From::Alice, stanza) {
-                self.log.push(format!("> {}", show(&stanza)));
-                self.to_bob(&stanza);
-            }
+            self.carry(&stanza);
         }
         if let Some(stanza) = self.bob.as_mut().and_then(Session::poll_stanza) {
             moved = true;
@@ -303,6 +300,14 @@ impl Pair {
         }
         self.poll_events();
         moved
+    }
+
+    /// Carries a stanza of Alice's.
+    pub fn carry(&mut self, stanza: &Element) {
+        for stanza in (self.edit)(From::Alice, stanza.clone()) {
+            self.log.push(format!("> {}", show(&stanza)));
+            self.to_bob(&stanza);
+        }
     }
 
     fn to_bob(&mut self, stanza: &Element) {

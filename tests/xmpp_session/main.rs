@@ -3,5 +3,6 @@
 #![allow(unreachable_pub, clippy::unwrap_used, reason = "this is a test")]
 
 mod attacks;
+mod endings;
 mod kit;
 mod wire;
