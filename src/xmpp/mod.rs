@@ -54,7 +54,7 @@ pub mod stream;
 mod wire;
 mod xml;
 
-pub use host::{Acceptance, Gate, Host, HostEvent, SessionId};
+pub use host::{Acceptance, Gate, Host, HostEvent, SESSIONS_MAX, SessionId};
 pub use jid::{BareJid, FullJid, Jid};
 pub use minidom::Element;
 pub use session::{Established, Event, InitiatorConfig, ResponderConfig, Session, Statistics};
@@ -83,6 +83,9 @@ pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
 /// For the answer to one request.
 pub const REPLY_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// Silence after which an established peer is asked whether it is still there.
+pub const KEEPALIVE: Duration = Duration::from_secs(60);
+
 /// Octets sent under one key before it is updated.
 pub const REKEY_OCTETS: u64 = 1 << 30;
 
@@ -109,6 +112,8 @@ pub struct Limits {
     pub handshake: Duration,
     /// [`REPLY_TIMEOUT`].
     pub reply: Duration,
+    /// [`KEEPALIVE`].
+    pub keepalive: Duration,
     /// [`REKEY_OCTETS`].
     pub rekey_octets: u64,
     /// [`REKEY_INTERVAL`].
@@ -126,6 +131,7 @@ impl Default for Limits {
             send_buffer: SEND_BUFFER_MAX,
             handshake: HANDSHAKE_TIMEOUT,
             reply: REPLY_TIMEOUT,
+            keepalive: KEEPALIVE,
             rekey_octets: REKEY_OCTETS,
             rekey_interval: REKEY_INTERVAL,
         }
@@ -186,6 +192,13 @@ impl Limits {
     #[must_use]
     pub fn with_reply(mut self, time: Duration) -> Self {
         self.reply = time;
+        self
+    }
+
+    /// Sets after which silence an established peer is asked whether it is still there.
+    #[must_use]
+    pub fn with_keepalive(mut self, time: Duration) -> Self {
+        self.keepalive = time;
         self
     }
 

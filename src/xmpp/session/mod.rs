@@ -58,6 +58,7 @@ pub struct Session {
     rekeyed: Instant,
     octets_since_rekey: u64,
     now: Instant,
+    heard_at: Instant,
     /// Something was sent whose answer ends a round trip.
     asked: bool,
     statistics: Statistics,
@@ -214,6 +215,7 @@ impl Session {
             rekeyed: now,
             octets_since_rekey: 0,
             now,
+            heard_at: now,
             asked: false,
             statistics: Statistics::default(),
         }
@@ -274,10 +276,9 @@ impl Session {
         let overdue = self.requests.values().find(|(request, due)| *due <= self.now && self.counts(*request));
         match overdue {
             // Blocks may be held back by a slow reader; a peer that is alive answers a ping.
-            Some((Request::Data, _)) if self.verified => {
-                self.request(Request::Ping, Jingle::new(Action::SessionInfo, &self.sid).to_element());
-            }
+            Some((Request::Data, _)) if self.verified => self.ping(),
             Some(_) => return self.fail(Error::new(&rules::NO_ANSWER)),
+            None if self.keepalive().is_some_and(|due| due <= self.now) => self.ping(),
             None => {}
         }
         if self.may_send() && self.rekeyed + self.limits.rekey_interval <= self.now {
@@ -295,7 +296,7 @@ impl Session {
         let answers =
             self.requests.values().filter(|(request, _)| self.counts(*request)).map(|(_, due)| *due);
         let rekey = self.may_send().then(|| self.rekeyed + self.limits.rekey_interval);
-        answers.chain(self.due()).chain(rekey).min()
+        answers.chain(self.due()).chain(self.keepalive()).chain(rekey).min()
     }
 
     /// The next stanza to send over the servers.
@@ -487,6 +488,7 @@ impl Session {
     /// Something of ours came in time.
     fn heard(&mut self, now: Instant) {
         self.now = self.now.max(now);
+        self.heard_at = self.now;
         self.statistics.stanzas_received += 1;
         if self.verified {
             self.deadline = self.deadline.map(|_| self.now + self.limits.reply);
@@ -510,6 +512,16 @@ impl Session {
     fn due(&self) -> Option<Instant> {
         let waiting = self.requests.values().any(|(request, _)| *request == Request::Data);
         self.deadline.filter(|_| !(self.verified && waiting))
+    }
+
+    /// When a silent peer is asked whether it is still there.
+    fn keepalive(&self) -> Option<Instant> {
+        let idle = self.verified && self.requests.is_empty() && matches!(self.phase, Phase::Connected(_));
+        idle.then(|| self.heard_at + self.limits.keepalive)
+    }
+
+    fn ping(&mut self) {
+        self.request(Request::Ping, Jingle::new(Action::SessionInfo, &self.sid).to_element());
     }
 
     fn request(&mut self, request: Request, payload: Element) {
@@ -863,13 +875,14 @@ impl Session {
         self.request(Request::Terminate, Jingle::terminate(&self.sid, reason).to_element());
     }
 
-    /// Ends a session that has failed: last words in the tunnel, IBB `<close/>`, session-terminate.
+    /// Ends a session that has failed: last words in the tunnel, then session-terminate, which ends the bytestream too.
+    /// Only when the bytestream itself is at fault it is closed first (XEP-0047 section 2.2).
     fn fail(&mut self, error: Error) {
         if self.is_complete() {
             return self.end(Event::Closed);
         }
         self.pump();
-        if let Phase::Connected(connection) = &self.phase {
+        if let (Phase::Connected(connection), Reason::FailedTransport) = (&self.phase, reason(&error, true)) {
             let close = connection.bytes.close();
             self.request(Request::Close, close);
         }

@@ -154,6 +154,8 @@ pub(super) struct Secured {
     peer: FullJid,
     /// What the peer's certificate must hash to, where it announced one.
     announced: Option<Fingerprint>,
+    /// Our stream has begun.
+    speaking: bool,
     closed: bool,
     peer_closed: bool,
     /// Plaintext octets since the last event.
@@ -197,6 +199,7 @@ impl Secured {
             own,
             peer,
             announced,
+            speaking: false,
             closed: false,
             peer_closed: false,
             weight: 0,
@@ -420,6 +423,7 @@ impl Secured {
     }
 
     fn write(&mut self, octets: &[u8]) -> Result<(), Fault> {
+        self.speaking |= !octets.is_empty();
         match &mut self.link {
             Link::Unverified(tunnel) => tunnel.send_authentication(octets),
             Link::Verified(tunnel) => tunnel.write(octets),
@@ -462,20 +466,17 @@ impl Secured {
         Ok(())
     }
 
-    /// Says the last words, and closes what can be closed.
+    /// Says the last words and closes the tunnel, where our stream has begun. Before that session-terminate says it all.
     fn die(&mut self, words: &[u8]) {
         self.state = State::Dead;
+        if !self.speaking && words.is_empty() {
+            return;
+        }
+        // Who cannot be told is told by session-terminate.
+        let _ = self.write(words).and_then(|()| if self.closed { Ok(()) } else { self.write(CLOSE) });
         match &mut self.link {
-            Link::Unverified(tunnel) => {
-                let _ = tunnel.send_authentication(words).and_then(|()| tunnel.send_authentication(CLOSE));
-                tunnel.close();
-            }
-            Link::Verified(tunnel) => {
-                if !self.closed {
-                    let _ = tunnel.write(words).and_then(|()| tunnel.write(CLOSE));
-                }
-                tunnel.close();
-            }
+            Link::Unverified(tunnel) => tunnel.close(),
+            Link::Verified(tunnel) => tunnel.close(),
             Link::Handshake(_) | Link::Gone => {}
         }
     }
