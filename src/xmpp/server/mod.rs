@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jid::BareJid;
+use rand_core::Rng;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
@@ -227,7 +228,6 @@ struct Shared {
 impl Shared {
     /// An unpredictable name for a stream or a resource.
     fn fresh_name(&self, prefix: &str) -> String {
-        use rand_core::Rng;
         format!("{prefix}{:016x}", crate::system_rng().next_u64())
     }
 }
