@@ -93,7 +93,7 @@ impl Pair {
         guard(async { tokio::join!(self.alice.connect(config, client_endpoint()), self.bob.accept()) }).await
     }
 
-    async fn connected(&self, setup: &Setup) -> (E2eStream, E2eStream) {
+    pub(crate) async fn connected(&self, setup: &Setup) -> (E2eStream, E2eStream) {
         let (alice, bob) = self.call(setup).await;
         (alice.unwrap(), bob.unwrap())
     }

@@ -225,11 +225,9 @@ struct Shared {
     limits: Limits,
 }
 
-impl Shared {
-    /// An unpredictable name for a stream or a resource.
-    fn fresh_name(&self, prefix: &str) -> String {
-        format!("{prefix}{:016x}", crate::system_rng().next_u64())
-    }
+/// An unpredictable name for a stream or a resource.
+fn fresh_name(prefix: &str) -> String {
+    format!("{prefix}{:016x}", crate::system_rng().next_u64())
 }
 
 /// A running server. Dropping it stops it at once; [`Server::shutdown`] says goodbye to its clients.

@@ -16,6 +16,7 @@ use crate::tls::{Endpoint, Fingerprint};
 use crate::xmpp::attribute::set_attribute;
 use crate::xmpp::ibb::BLOCK_MIN;
 use crate::xmpp::ns;
+use crate::xmpp::server::replies::result;
 
 /// Sessions relayed at a time; the oldest is forgotten first.
 const SESSIONS_MAX: usize = 16;
@@ -81,7 +82,7 @@ impl Attacker for Relay {
         let session = &mut self.sessions[index];
         let receiver = 1 - sender;
         if let Some(data) = stanza.get_child("data", ns::IBB) {
-            out.push(reply(&stanza, "result"));
+            out.push(result(&stanza, None));
             session.legs[sender].take_in(data);
         } else if let Some(open) = stanza.get_child("open", ns::IBB) {
             session.opening = stanza.attr("id").map(str::to_owned);
@@ -308,15 +309,6 @@ fn transport(stanza: &Element) -> Option<&Element> {
     content.get_child("transport", ns::JINGLE_IBB)
 }
 
-fn reply(request: &Element, kind: &str) -> Element {
-    let mut reply = Element::bare("iq", ns::CLIENT);
-    set_attribute(&mut reply, "type", kind);
-    for (theirs, ours) in [("id", "id"), ("from", "to"), ("to", "from")] {
-        set_attribute(&mut reply, ours, request.attr(theirs).unwrap_or_default());
-    }
-    reply
-}
-
 #[cfg(test)]
 mod tests {
     use std::fmt::Write as _;
@@ -423,7 +415,7 @@ mod tests {
                 format!("<open xmlns='http://jabber.org/protocol/ibb' sid='b' block-size='{block_of_bob}'/>");
             let open = world.alice.iq("open", &open);
             assert_eq!(world.relay.intercept(open.clone()), std::slice::from_ref(&open));
-            world.run(vec![reply(&open, "result")]);
+            world.run(vec![result(&open, None)]);
             assert!(!world.alice.endpoint.is_handshaking() && !world.bob.endpoint.is_handshaking());
             world
         }
@@ -442,7 +434,7 @@ mod tests {
                             if stanza.attr("to") == Some(ALICE) { &mut self.alice } else { &mut self.bob };
                         if let Some(data) = stanza.get_child("data", ns::IBB) {
                             end.endpoint.receive(&Base64::decode_vec(&data.text()).unwrap()).unwrap();
-                            stanzas.push(reply(&stanza, "result"));
+                            stanzas.push(result(&stanza, None));
                         }
                     }
                 }
