@@ -9,7 +9,9 @@ use countersign::sasl::{Floor, Policy};
 use countersign::tls::Endpoint;
 use countersign::tls::certificate::{Config as Tls, Identity, RustlsEndpoint};
 use countersign::xmpp::client::{self, Client};
-use countersign::xmpp::driver::{Connection, Driver, E2eStream, Handle, StanzaReceiver, rules};
+use countersign::xmpp::driver::{
+    ACCEPTED_MAX, Connection, Driver, E2eStream, Handle, OUTSIDE_MAX, StanzaReceiver, rules,
+};
 use countersign::xmpp::server::Server;
 use countersign::xmpp::{
     Acceptance, Element, Event, FullJid, Gate, InitiatorConfig, Limits, ResponderConfig, session,
@@ -321,6 +323,40 @@ async fn stanzas_outside_of_sessions_reach_the_application() {
     pair.alice.send_stanza(element(&text)).await.unwrap();
     let stanza = guard(pair.bob.recv_stanza()).await.unwrap();
     assert_eq!(stanza.attr("from"), Some(ALICE));
+}
+
+#[tokio::test]
+async fn stanzas_that_nobody_takes_are_dropped_at_the_limit() {
+    let (server, setup) = (server().await, Setup::default());
+    let pair = Pair::new(&server, &setup).await;
+    for n in 0..=OUTSIDE_MAX {
+        let text = format!("<message xmlns='jabber:client' to='{BOB}' id='{n}'/>");
+        pair.alice.send_stanza(element(&text)).await.unwrap();
+    }
+    // The session comes behind the messages, so all of them have arrived when it is there.
+    let _streams = pair.connected(&setup).await;
+    guard(server.shutdown()).await;
+    for n in 0..OUTSIDE_MAX {
+        assert_eq!(guard(pair.bob.recv_stanza()).await.unwrap().attr("id"), Some(&*n.to_string()));
+    }
+    assert!(guard(pair.bob.recv_stanza()).await.is_none());
+}
+
+#[tokio::test]
+async fn sessions_that_nobody_accepts_are_closed_at_the_limit() {
+    let (server, setup) = (server().await, Setup::default());
+    let pair = Pair::new(&server, &setup).await;
+    let mut streams = Vec::new();
+    for _ in 0..=ACCEPTED_MAX {
+        let config = setup.initiator(pair.alice.own_jid(), BOB);
+        streams.push(guard(pair.alice.connect(config, client_endpoint())).await.unwrap());
+    }
+    assert_closed(&mut streams.pop().unwrap()).await;
+    for mut stream in streams {
+        let mut accepted = guard(pair.bob.accept()).await.unwrap();
+        stream.send_message("still here").await.unwrap();
+        assert_eq!(body(recv(&mut accepted).await), "still here");
+    }
 }
 
 #[tokio::test]

@@ -267,7 +267,8 @@ impl Leg {
         // Behind a stanza that closes the transport nothing can be sent.
         self.queue.extend(ciphertext.chunks(self.block).map(|block| Queued::Block(block.to_vec())));
         let waiting = self.plaintext.len() + self.queue.len() * self.block;
-        if self.broken || waiting > WAITING_MAX {
+        self.broken |= waiting > WAITING_MAX;
+        if self.broken {
             self.queue.retain(|queued| matches!(queued, Queued::Stanza(_)));
         }
         loop {
@@ -555,6 +556,19 @@ mod tests {
         assert!(world.bob.endpoint.peer_has_closed());
         let close = world.alice.iq("close", "<close xmlns='http://jabber.org/protocol/ibb' sid='b'/>");
         assert_eq!(world.relay.intercept(close.clone()), [close]);
+    }
+
+    #[test]
+    fn an_end_that_does_not_acknowledge_is_given_up() {
+        for (octets, given_up) in [(WAITING_MAX / 2, false), (WAITING_MAX + 8192, true)] {
+            let mut world = World::open(4096);
+            world.alice.endpoint.write(&vec![0; octets]).unwrap();
+            for block in world.alice.blocks() {
+                world.relay.intercept(block);
+            }
+            let leg = &world.relay.sessions[0].legs[RESPONDER];
+            assert_eq!((leg.broken, leg.queue.is_empty()), (given_up, given_up));
+        }
     }
 
     #[test]
