@@ -449,8 +449,19 @@ enum Stage {
         events: mpsc::Sender<Event>,
         last: Arc<Mutex<Option<Event>>>,
     },
-    /// The application has dropped its stream.
+    /// The application has dropped its stream, or its call.
     Abandoned,
+}
+
+impl Stage {
+    /// Whether the application has gone and the session does not know.
+    fn is_forsaken(&self) -> bool {
+        match self {
+            Self::Connecting(reply) => reply.is_closed(),
+            Self::Open { events, .. } => events.is_closed(),
+            Self::Accepting | Self::Abandoned => false,
+        }
+    }
 }
 
 struct Task {
@@ -510,20 +521,23 @@ impl Task {
                 return Ok(());
             }
             let timeout = [self.host.next_timeout(), linger_until].into_iter().flatten().min();
+            let has_room = self.backlog.len() < BACKLOG_MAX;
             tokio::select! {
-                permit = outgoing.reserve(), if !self.backlog.is_empty() => match (permit, self.backlog.pop_front()) {
-                    (Ok(permit), Some(stanza)) => permit.send(stanza),
-                    // The writer has ended, and will tell why.
-                    _ => return Ok(()),
-                },
-                stanza = receiver.recv(), if self.backlog.len() < BACKLOG_MAX => {
+                permit = outgoing.reserve(), if !self.backlog.is_empty() => {
+                    match (permit, self.backlog.pop_front()) {
+                        (Ok(permit), Some(stanza)) => permit.send(stanza),
+                        // The writer has ended, and will tell why.
+                        _ => return Ok(()),
+                    }
+                }
+                stanza = receiver.recv(), if has_room => {
                     let stanza = stanza?.ok_or_else(|| Error::new(&rules::ENDED))?;
                     if !self.host.handle(&stanza, now()) {
                         // A full queue: what is in the open may get lost, and does not hold up the sessions.
                         let _ = self.outside.try_send(stanza);
                     }
                 }
-                request = self.requested.recv(), if linger_until.is_none() && self.backlog.len() < BACKLOG_MAX => match request {
+                request = self.requested.recv(), if has_room && linger_until.is_none() => match request {
                     Some(request) => self.serve(request),
                     None => linger_until = Some(now() + LINGER),
                 },
@@ -540,11 +554,12 @@ impl Task {
 
     /// Moves on whatever can be moved without waiting.
     fn pump(&mut self) {
-        let abandoned = |slot: &Slot| matches!(&slot.stage, Stage::Open { events, .. } if events.is_closed());
-        for (id, slot) in self.slots.iter_mut().filter(|(_, slot)| abandoned(slot)) {
-            slot.stage = Stage::Abandoned;
-            if let Some(session) = self.host.session_mut(*id) {
-                session.close();
+        for (id, slot) in self.slots.iter_mut().filter(|(_, slot)| slot.stage.is_forsaken()) {
+            let before = std::mem::replace(&mut slot.stage, Stage::Abandoned);
+            match (before, self.host.session_mut(*id)) {
+                (Stage::Connecting(_), Some(session)) => session.abort(),
+                (_, Some(session)) => session.close(),
+                (_, None) => {}
             }
         }
         for (id, slot) in &mut self.slots {
@@ -636,7 +651,10 @@ impl Task {
 
 /// Whether the next event of a session can be passed on.
 fn has_room(slots: &HashMap<SessionId, Slot>, id: SessionId) -> bool {
-    !matches!(slots.get(&id), Some(Slot { stage: Stage::Open { events, .. }, .. }) if events.capacity() == 0 && !events.is_closed())
+    match slots.get(&id) {
+        Some(Slot { stage: Stage::Open { events, .. }, .. }) => events.capacity() > 0 || events.is_closed(),
+        _ => true,
+    }
 }
 
 /// Does what the session has room for, in order.
