@@ -4,5 +4,7 @@
 
 mod attacks;
 mod endings;
+mod hosts;
 mod kit;
+mod volume;
 mod wire;

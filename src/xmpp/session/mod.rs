@@ -376,7 +376,7 @@ impl Session {
     pub fn close(&mut self) {
         match &mut self.phase {
             Phase::Connected(connection) if connection.secured.is_live() => {
-                connection.closer = connection.secured.may_send();
+                connection.closer |= connection.secured.may_send();
                 connection.secured.close();
                 self.deadline = Some(self.now + self.limits.reply);
                 self.pump();
