@@ -110,7 +110,7 @@ fn disco_is_answered_where_sessions_are_taken() {
 #[test]
 fn what_belongs_to_no_session_is_refused() {
     let (_, mut bob) = hosts();
-    let mut ask = |kind, payload| answer(&mut bob, ALICE, kind, payload);
+    let mut ask = |kind: &str, payload: &str| answer(&mut bob, ALICE, kind, payload);
     let jingle = ask("set", "<jingle xmlns='urn:xmpp:jingle:1' action='session-info' sid='none'/>");
     assert!(jingle.contains(
         "<error type='cancel'><item-not-found xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/>\
