@@ -144,13 +144,15 @@ fn a_reader_that_does_not_read_stops_the_sender() {
 #[test]
 fn a_sender_that_ignores_the_missing_answers_is_cut_off() {
     let alice = alice_config().with_limits(Limits::default().with_window(10_000));
-    let bob = bob_config().with_limits(Limits::default().with_unread(50_000));
+    let limits = Limits::default().with_unread(50_000).with_stanza(20_000).with_block(256);
+    let bob = bob_config().with_limits(limits);
     let mut pair = Pair::with(alice, bob, plain).established();
     pair.reading[1] = false;
-    pair.alice.send_bytes(&octets(60_000)).unwrap();
+    // With base64 and its tags: 7 messages are 76 930 octets, 8 are 87 920; the limit is 86 384.
+    pair.alice.send_bytes(&octets(7 * BYTES_MAX)).unwrap();
     pair.run();
     assert!(!pair.bob().has_ended());
-    pair.alice.send_bytes(&octets(40_000)).unwrap();
+    pair.alice.send_bytes(&octets(BYTES_MAX)).unwrap();
     pair.run();
     pair.reading[1] = true;
     pair.poll_events();

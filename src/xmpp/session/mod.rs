@@ -31,6 +31,9 @@ use secured::{Secured, Tools};
 /// Octets in one [`Event::Bytes`] at most.
 pub const BYTES_MAX: usize = 8 * 1024;
 
+/// Blocks that a peer may have on the way while it waits for answers. One that sends more without an answer is cut off.
+pub const PEER_WINDOW_MAX: usize = 64;
+
 /// One end-to-end session with one peer.
 pub struct Session {
     own: FullJid,
@@ -751,6 +754,7 @@ impl Session {
                 return self.fail(error);
             }
         };
+        let block = connection.bytes.block();
         self.statistics.octets_received += octets.len() as u64;
         let mut tools = Tools { rng: &mut *self.rng, sasl_messages: &mut self.statistics.sasl_messages };
         let mut events = Vec::new();
@@ -768,7 +772,9 @@ impl Session {
         } else {
             self.acknowledge(id);
         }
-        let most = self.limits.unread.saturating_mul(2);
+        // What an honest peer may have on the way when the first block is held back.
+        let on_the_way = self.limits.stanza + PEER_WINDOW_MAX * usize::from(block);
+        let most = self.limits.unread.saturating_add(on_the_way);
         match result {
             Err(error) => self.fail(error),
             Ok(()) if self.unread > most => {
