@@ -11,7 +11,7 @@ use xmpp_parsers::stanza_error::DefinedCondition;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::mechanism::Side;
-use crate::tls::{Endpoint, Fingerprint};
+use crate::tls::{self, Endpoint, Fingerprint};
 
 use super::ibb::{self, Bytestream};
 use super::iq::{self, Incoming, Kind, Refusal};
@@ -324,11 +324,14 @@ impl Session {
     ///
     /// # Errors
     /// [`rules::NOT_OPEN`] before [`Event::Established`] and after [`Session::close`];
-    /// [`rules::SEND_BUFFER_FULL`], to be tried again; [`rules::NOT_A_STANZA`], [`stream::rules::NOT_WRITABLE`],
-    /// [`stream::rules::STANZA_TOO_LARGE`].
+    /// [`rules::SEND_BUFFER_FULL`], to be tried again; [`rules::NOT_A_STANZA`], [`rules::WRONG_ADDRESSES`],
+    /// [`stream::rules::NOT_WRITABLE`], [`stream::rules::STANZA_TOO_LARGE`].
     pub fn send(&mut self, stanza: Element) -> Result<()> {
         if !secured::is_stanza(&stanza) {
             return Err(Error::new(&rules::NOT_A_STANZA).about(stanza.name()));
+        }
+        if !secured::is_between(&stanza, &self.own, &self.peer) {
+            return Err(Error::new(&rules::WRONG_ADDRESSES));
         }
         let octets = stream::to_octets(&stanza)?;
         let (size, limit) = (octets.len() as u64, self.limits.stanza as u64);
@@ -963,9 +966,9 @@ fn reason(error: &Error, live: bool) -> Reason {
         Reason::UnsupportedTransports
     } else if is(&jingle::rules::OTHER_CONTENT) || is(&jingle::rules::BLOCK_SIZE) {
         Reason::IncompatibleParameters
-    } else if error.rule().id.starts_with("ibb-") || is(&rules::CUT_SHORT) || is(&rules::REFUSED) {
+    } else if ibb::is_to_blame(error) || is(&rules::CUT_SHORT) || is(&rules::REFUSED) {
         Reason::FailedTransport
-    } else if live && !error.rule().id.starts_with("tls-") {
+    } else if live && !is(&tls::rules::HANDSHAKE) && !is(&tls::rules::ALERT) {
         Reason::FailedApplication
     } else {
         Reason::SecurityError
