@@ -1,5 +1,6 @@
 //! The rustls endpoint, two of them joined in memory, and strangers against one.
 #![cfg(any(feature = "aws-lc-rs", feature = "ring"))]
+#![allow(clippy::unwrap_used, reason = "all of it is tests, the helpers too")]
 
 use std::sync::{Arc, Mutex};
 
@@ -216,17 +217,29 @@ fn no_ticket_follows_the_handshake() {
 }
 
 #[test]
-fn certificates_are_small_and_differ_only_in_their_key() {
+fn certificates_are_small_and_new_each_time() {
     let (one, two) = (Identity::generate().unwrap(), Identity::generate().unwrap());
     assert!(one.certificate().len() < 300, "{}", one.certificate().len());
     assert_ne!(one.fingerprint(), two.fingerprint());
 }
 
 #[test]
-fn a_key_that_is_not_the_certificates_is_refused() {
-    let certificate = Identity::generate().unwrap();
-    let error = Identity::from_der(certificate.certificate(), b"\x30\x00").unwrap_err();
-    assert!(error.is(&rules::SETUP));
+fn a_kept_identity_is_read_with_its_own_key_and_no_other() {
+    let make = || rcgen::generate_simple_self_signed(["example.invalid".to_owned()]).unwrap();
+    let (one, two) = (make(), make());
+    let (certificate, key) = (one.cert.der(), one.signing_key.serialize_der());
+    let config = Config::new(Identity::from_der(certificate, &key).unwrap()).unwrap();
+    let mut client = RustlsEndpoint::client(&config).unwrap();
+    let mut server = RustlsEndpoint::server(&config).unwrap();
+    join(&mut client, &mut server, usize::MAX).unwrap();
+    assert_eq!(server.peer_certificate(), Some(certificate.as_ref()));
+    for (certificate, key) in [
+        (certificate.as_ref(), two.signing_key.serialize_der()),
+        (certificate.as_ref(), b"\x30\x00".to_vec()),
+        (b"\x30\x00", key),
+    ] {
+        assert!(Identity::from_der(certificate, &key).unwrap_err().is(&rules::SETUP));
+    }
 }
 
 #[test]
@@ -422,16 +435,18 @@ fn garbage_is_refused_and_answered_with_an_alert() {
 
 #[test]
 fn a_handshake_edited_anywhere_never_completes() {
+    // One pair of identities: the length of a certificate varies with its serial number.
+    let (mine, other) = (config(), config());
     // The order of flights: client, server, client.
     let lengths = {
-        let (mut client, mut server) = endpoints();
+        let mut client = RustlsEndpoint::client(&mine).unwrap();
+        let mut server = RustlsEndpoint::server(&other).unwrap();
         let first = sent(&mut client);
         server.receive(&first).unwrap();
         let second = sent(&mut server);
         client.receive(&second).unwrap();
         [first.len(), second.len(), sent(&mut client).len()]
     };
-    let (mine, other) = (config(), config());
     for (edited, length) in lengths.into_iter().enumerate() {
         for at in (0..length).step_by(5).chain([0, 3, 4]) {
             let mut client = RustlsEndpoint::client(&mine).unwrap();
@@ -442,8 +457,8 @@ fn a_handshake_edited_anywhere_never_completes() {
                 let (from, to) =
                     if flight == 1 { (&mut server, &mut client) } else { (&mut client, &mut server) };
                 let mut octets = sent(from);
-                if flight == edited && at < octets.len() {
-                    harmless = is_unchecked_version(&octets, at);
+                if flight == edited && !octets.is_empty() {
+                    harmless = is_unchecked_header(&octets, at);
                     octets[at] ^= 1 << (at % 8);
                 }
                 failed |= to.receive(&octets).is_err();
@@ -454,12 +469,15 @@ fn a_handshake_edited_anywhere_never_completes() {
     }
 }
 
-/// Whether `at` is in the version field of a plaintext record, which receivers ignore (RFC 8446 section 5.1).
-fn is_unchecked_version(flight: &[u8], at: usize) -> bool {
+/// Whether `at` is in a part of a record's header that may be edited without effect: receivers ignore the version of
+/// a plaintext record (RFC 8446 section 5.1), and rustls authenticates the type and version that a protected record
+/// must have, not the ones it carries.
+fn is_unchecked_header(flight: &[u8], at: usize) -> bool {
     let mut start = 0;
     for length in records(flight) {
-        if (start + 1..start + 3).contains(&at) {
-            return flight[start] != 23;
+        let unchecked = if flight[start] == 23 { start..start + 3 } else { start + 1..start + 3 };
+        if unchecked.contains(&at) {
+            return true;
         }
         start += length;
     }
@@ -542,6 +560,19 @@ fn a_client_of_tls_1_2_is_refused() {
 }
 
 #[test]
+fn a_server_of_tls_1_2_cannot_be_talked_down_to() {
+    let mut client = RustlsEndpoint::client(&config()).unwrap();
+    let mut server = foreign_server(&version::TLS12);
+    server.read_tls(&mut &sent(&mut client)[..]).unwrap();
+    server.process_new_packets().unwrap_err();
+    let mut alert = Vec::new();
+    server.write_tls(&mut alert).unwrap();
+    let error = client.receive(&alert).unwrap_err();
+    assert!(error.is(&rules::ALERT));
+    assert_eq!(error.subject(), Some("protocol_version"));
+}
+
+#[test]
 fn from_rustls_gives_the_binding_of_a_foreign_connection() {
     let (client, server) = foreign_pair(&version::TLS13, &Arc::default());
     let one = ChannelBinding::from_rustls(&client).unwrap();
@@ -605,10 +636,7 @@ fn foreign_client(
     ClientConnection::new(Arc::new(config), "example.invalid".try_into().unwrap()).unwrap()
 }
 
-fn foreign_pair(
-    version: &'static SupportedProtocolVersion,
-    secrets: &Arc<ExporterSecret>,
-) -> (ClientConnection, ServerConnection) {
+fn foreign_server(version: &'static SupportedProtocolVersion) -> ServerConnection {
     let rcgen::CertifiedKey { cert, signing_key } =
         rcgen::generate_simple_self_signed(["example.invalid".to_owned()]).unwrap();
     let key = PrivatePkcs8KeyDer::from(signing_key.serialize_der());
@@ -618,7 +646,14 @@ fn foreign_pair(
         .with_no_client_auth()
         .with_single_cert(vec![cert.into()], key.into())
         .unwrap();
-    let mut server = ServerConnection::new(Arc::new(config)).unwrap();
+    ServerConnection::new(Arc::new(config)).unwrap()
+}
+
+fn foreign_pair(
+    version: &'static SupportedProtocolVersion,
+    secrets: &Arc<ExporterSecret>,
+) -> (ClientConnection, ServerConnection) {
+    let mut server = foreign_server(version);
     let mut client = foreign_client(&[version], secrets);
     while client.is_handshaking() || server.is_handshaking() {
         let mut flight = Vec::new();
