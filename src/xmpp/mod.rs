@@ -210,3 +210,33 @@ impl Limits {
         self
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_block_stays_within_its_borders() {
+        for (asked, given) in [
+            (0, ibb::BLOCK_MIN),
+            (ibb::BLOCK_MIN, ibb::BLOCK_MIN),
+            (ibb::BLOCK_MAX, ibb::BLOCK_MAX),
+            (ibb::BLOCK_MAX + 1, ibb::BLOCK_MAX),
+        ] {
+            assert_eq!(Limits::default().with_block(asked).block, given);
+        }
+    }
+
+    #[test]
+    fn defaults_are_the_constants() {
+        let limits = Limits::default();
+        assert_eq!((limits.stanza, limits.depth, limits.window), (STANZA_MAX, XML_DEPTH_MAX, IBB_WINDOW));
+        assert_eq!(
+            (limits.unread, limits.send_buffer, limits.block),
+            (UNREAD_MAX, SEND_BUFFER_MAX, IBB_BLOCK)
+        );
+        assert_eq!((limits.handshake, limits.reply), (HANDSHAKE_TIMEOUT, REPLY_TIMEOUT));
+        assert_eq!((limits.keepalive, limits.rekey_interval), (KEEPALIVE, REKEY_INTERVAL));
+        assert_eq!(limits.rekey_octets, REKEY_OCTETS);
+    }
+}

@@ -571,6 +571,20 @@ fn too_much_before_the_authentication() {
 }
 
 #[test]
+fn elements_of_the_negotiation_are_limited_exactly() {
+    let auth = format!("<auth xmlns='{}' mechanism='SCRAM-SHA-256-PLUS'></auth>", ns::SASL);
+    let filled = |size: usize| auth.replace("><", &format!(">{}<", "A".repeat(size - auth.len())));
+    let mut script = Script::alice();
+    script.say(ALICES_HEADER);
+    script.say(&filled(96 * 1024));
+    script.failed(&countersign::mechanism::rules::MESSAGE_TOO_LONG);
+    let mut script = Script::alice();
+    script.say(ALICES_HEADER);
+    script.say(&filled(96 * 1024 + 1));
+    script.failed(&stream::rules::STANZA_TOO_LARGE);
+}
+
+#[test]
 fn the_tunnel_closed_before_the_authentication() {
     let mut script = Script::bob();
     script.frame(b'C', b"");
@@ -624,6 +638,11 @@ fn nothing_can_be_sent_before_the_tunnel_is_verified() {
     pair.alice.send(message("x")).unwrap();
     let error = pair.alice.send(Element::bare("features", ns::STREAM)).unwrap_err();
     assert!(error.is(&rules::NOT_A_STANZA));
+    for (from, to) in [(BOB, BOB), (ALICE, ALICE), ("alice@atlanta.example", BOB), (ALICE, "@")] {
+        let other = xml(&format!("<message xmlns='jabber:client' from='{from}' to='{to}'/>"));
+        assert!(pair.alice.send(other).unwrap_err().is(&rules::WRONG_ADDRESSES));
+    }
+    pair.alice.send(xml(&format!("<message xmlns='jabber:client' from='{ALICE}' to='{BOB}'/>"))).unwrap();
     let mut unwritable = message("");
     unwritable.append_text("\u{1}");
     let error = pair.alice.send(unwritable).unwrap_err();

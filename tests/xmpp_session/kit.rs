@@ -329,7 +329,7 @@ impl Pair {
             bob.handle(stanza, self.now);
         } else if let Some((config, endpoint)) = self.bob_config.take() {
             let rng = Box::new(CountingRng(128));
-            self.bob = Some(Session::respond(config, endpoint, rng, stanza, self.now).unwrap());
+            self.bob = Session::respond(config, endpoint, rng, stanza, self.now).ok();
         }
     }
 

@@ -3,6 +3,9 @@
 #![allow(unreachable_pub, clippy::unwrap_used, reason = "this is a test")]
 
 mod attacks;
+mod chaos;
 mod endings;
+mod hosts;
 mod kit;
+mod volume;
 mod wire;

@@ -11,7 +11,7 @@ use xmpp_parsers::stanza_error::DefinedCondition;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::mechanism::Side;
-use crate::tls::{Endpoint, Fingerprint};
+use crate::tls::{self, Endpoint, Fingerprint};
 
 use super::ibb::{self, Bytestream};
 use super::iq::{self, Incoming, Kind, Refusal};
@@ -30,6 +30,9 @@ use secured::{Secured, Tools};
 
 /// Octets in one [`Event::Bytes`] at most.
 pub const BYTES_MAX: usize = 8 * 1024;
+
+/// Blocks that a peer may have on the way while it waits for answers. One that sends more without an answer is cut off.
+pub const PEER_WINDOW_MAX: usize = 64;
 
 /// One end-to-end session with one peer.
 pub struct Session {
@@ -321,11 +324,14 @@ impl Session {
     ///
     /// # Errors
     /// [`rules::NOT_OPEN`] before [`Event::Established`] and after [`Session::close`];
-    /// [`rules::SEND_BUFFER_FULL`], to be tried again; [`rules::NOT_A_STANZA`], [`stream::rules::NOT_WRITABLE`],
-    /// [`stream::rules::STANZA_TOO_LARGE`].
+    /// [`rules::SEND_BUFFER_FULL`], to be tried again; [`rules::NOT_A_STANZA`], [`rules::WRONG_ADDRESSES`],
+    /// [`stream::rules::NOT_WRITABLE`], [`stream::rules::STANZA_TOO_LARGE`].
     pub fn send(&mut self, stanza: Element) -> Result<()> {
         if !secured::is_stanza(&stanza) {
             return Err(Error::new(&rules::NOT_A_STANZA).about(stanza.name()));
+        }
+        if !secured::is_between(&stanza, &self.own, &self.peer) {
+            return Err(Error::new(&rules::WRONG_ADDRESSES));
         }
         let octets = stream::to_octets(&stanza)?;
         let (size, limit) = (octets.len() as u64, self.limits.stanza as u64);
@@ -376,7 +382,7 @@ impl Session {
     pub fn close(&mut self) {
         match &mut self.phase {
             Phase::Connected(connection) if connection.secured.is_live() => {
-                connection.closer = connection.secured.may_send();
+                connection.closer |= connection.secured.may_send();
                 connection.secured.close();
                 self.deadline = Some(self.now + self.limits.reply);
                 self.pump();
@@ -751,6 +757,7 @@ impl Session {
                 return self.fail(error);
             }
         };
+        let block = connection.bytes.block();
         self.statistics.octets_received += octets.len() as u64;
         let mut tools = Tools { rng: &mut *self.rng, sasl_messages: &mut self.statistics.sasl_messages };
         let mut events = Vec::new();
@@ -768,7 +775,9 @@ impl Session {
         } else {
             self.acknowledge(id);
         }
-        let most = self.limits.unread.saturating_mul(2);
+        // What an honest peer may have on the way when the first block is held back.
+        let on_the_way = self.limits.stanza + PEER_WINDOW_MAX * usize::from(block);
+        let most = self.limits.unread.saturating_add(on_the_way);
         match result {
             Err(error) => self.fail(error),
             Ok(()) if self.unread > most => {
@@ -957,9 +966,9 @@ fn reason(error: &Error, live: bool) -> Reason {
         Reason::UnsupportedTransports
     } else if is(&jingle::rules::OTHER_CONTENT) || is(&jingle::rules::BLOCK_SIZE) {
         Reason::IncompatibleParameters
-    } else if error.rule().id.starts_with("ibb-") || is(&rules::CUT_SHORT) || is(&rules::REFUSED) {
+    } else if ibb::is_to_blame(error) || is(&rules::CUT_SHORT) || is(&rules::REFUSED) {
         Reason::FailedTransport
-    } else if live && !error.rule().id.starts_with("tls-") {
+    } else if live && !is(&tls::rules::HANDSHAKE) && !is(&tls::rules::ALERT) {
         Reason::FailedApplication
     } else {
         Reason::SecurityError

@@ -16,6 +16,9 @@ use crate::xmpp::{Limits, ns, xml};
 use super::config::{Established, Event};
 use super::{initiator, responder, rules};
 
+/// Most octets of one element before the authentication: the longest SASL message in base64, and its tags.
+pub(super) const NEGOTIATION_MAX: usize = 96 * 1024;
+
 /// What the states need from outside.
 pub(super) struct Tools<'a> {
     pub(super) rng: &'a mut dyn CryptoRng,
@@ -194,7 +197,7 @@ impl Secured {
         Self {
             link: Link::Handshake(Handshake::new(endpoint)),
             state,
-            parser: Parser::new(limits),
+            parser: Parser::new(&limits.clone().with_stanza(limits.stanza.min(NEGOTIATION_MAX))),
             limits: limits.clone(),
             own,
             peer,
@@ -450,10 +453,7 @@ impl Secured {
             let error = Error::new(&rules::OUT_OF_ORDER).about(stanza.name());
             return Err(Fault::stream(error, "unsupported-stanza-type"));
         }
-        let fits = |name, jid: &FullJid| {
-            stanza.attr(name).is_none_or(|value| Jid::new(value).is_ok_and(|v| v == *jid))
-        };
-        if !fits("from", &self.peer) || !fits("to", &self.own) {
+        if !is_between(&stanza, &self.peer, &self.own) {
             return Err(Fault::stream(Error::new(&rules::OTHER_ADDRESSES), "invalid-from"));
         }
         let event = match stanza.get_child("bytes", ns::E2E) {
@@ -485,6 +485,14 @@ impl Secured {
 /// Whether an element is one of the three stanzas.
 pub(super) fn is_stanza(element: &Element) -> bool {
     element.has_ns(ns::CLIENT) && matches!(element.name(), "message" | "presence" | "iq")
+}
+
+/// Whether the addresses of a stanza, where it has any, are these two.
+pub(super) fn is_between(stanza: &Element, from: &FullJid, to: &FullJid) -> bool {
+    let fits = |name, jid: &FullJid| {
+        stanza.attr(name).is_none_or(|value| Jid::new(value).is_ok_and(|value| value == *jid))
+    };
+    fits("from", from) && fits("to", to)
 }
 
 fn established(tunnel: &Tunnel<Verified>, refused: Vec<(MechanismName, &'static str)>) -> Established {
