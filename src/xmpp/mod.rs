@@ -54,7 +54,7 @@ pub mod stream;
 mod wire;
 mod xml;
 
-pub use host::{Acceptance, Gate, Host, HostEvent, SessionId};
+pub use host::{Acceptance, Gate, Host, HostEvent, SESSIONS_MAX, SessionId};
 pub use jid::{BareJid, FullJid, Jid};
 pub use minidom::Element;
 pub use session::{Established, Event, InitiatorConfig, ResponderConfig, Session, Statistics};
@@ -83,6 +83,9 @@ pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
 /// For the answer to one request.
 pub const REPLY_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// Silence after which an established peer is asked whether it is still there.
+pub const KEEPALIVE: Duration = Duration::from_secs(60);
+
 /// Octets sent under one key before it is updated.
 pub const REKEY_OCTETS: u64 = 1 << 30;
 
@@ -109,6 +112,8 @@ pub struct Limits {
     pub handshake: Duration,
     /// [`REPLY_TIMEOUT`].
     pub reply: Duration,
+    /// [`KEEPALIVE`].
+    pub keepalive: Duration,
     /// [`REKEY_OCTETS`].
     pub rekey_octets: u64,
     /// [`REKEY_INTERVAL`].
@@ -126,6 +131,7 @@ impl Default for Limits {
             send_buffer: SEND_BUFFER_MAX,
             handshake: HANDSHAKE_TIMEOUT,
             reply: REPLY_TIMEOUT,
+            keepalive: KEEPALIVE,
             rekey_octets: REKEY_OCTETS,
             rekey_interval: REKEY_INTERVAL,
         }
@@ -189,11 +195,48 @@ impl Limits {
         self
     }
 
+    /// Sets after which silence an established peer is asked whether it is still there.
+    #[must_use]
+    pub fn with_keepalive(mut self, time: Duration) -> Self {
+        self.keepalive = time;
+        self
+    }
+
     /// Sets after how many octets sent, and after which time, keys are updated.
     #[must_use]
     pub fn with_rekey(mut self, octets: u64, interval: Duration) -> Self {
         self.rekey_octets = octets;
         self.rekey_interval = interval;
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_block_stays_within_its_borders() {
+        for (asked, given) in [
+            (0, ibb::BLOCK_MIN),
+            (ibb::BLOCK_MIN, ibb::BLOCK_MIN),
+            (ibb::BLOCK_MAX, ibb::BLOCK_MAX),
+            (ibb::BLOCK_MAX + 1, ibb::BLOCK_MAX),
+        ] {
+            assert_eq!(Limits::default().with_block(asked).block, given);
+        }
+    }
+
+    #[test]
+    fn defaults_are_the_constants() {
+        let limits = Limits::default();
+        assert_eq!((limits.stanza, limits.depth, limits.window), (STANZA_MAX, XML_DEPTH_MAX, IBB_WINDOW));
+        assert_eq!(
+            (limits.unread, limits.send_buffer, limits.block),
+            (UNREAD_MAX, SEND_BUFFER_MAX, IBB_BLOCK)
+        );
+        assert_eq!((limits.handshake, limits.reply), (HANDSHAKE_TIMEOUT, REPLY_TIMEOUT));
+        assert_eq!((limits.keepalive, limits.rekey_interval), (KEEPALIVE, REKEY_INTERVAL));
+        assert_eq!(limits.rekey_octets, REKEY_OCTETS);
     }
 }

@@ -11,7 +11,7 @@ use xmpp_parsers::stanza_error::DefinedCondition;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::mechanism::Side;
-use crate::tls::{Endpoint, Fingerprint};
+use crate::tls::{self, Endpoint, Fingerprint};
 
 use super::ibb::{self, Bytestream};
 use super::iq::{self, Incoming, Kind, Refusal};
@@ -30,6 +30,9 @@ use secured::{Secured, Tools};
 
 /// Octets in one [`Event::Bytes`] at most.
 pub const BYTES_MAX: usize = 8 * 1024;
+
+/// Blocks that a peer may have on the way while it waits for answers. One that sends more without an answer is cut off.
+pub const PEER_WINDOW_MAX: usize = 64;
 
 /// One end-to-end session with one peer.
 pub struct Session {
@@ -58,6 +61,7 @@ pub struct Session {
     rekeyed: Instant,
     octets_since_rekey: u64,
     now: Instant,
+    heard_at: Instant,
     /// Something was sent whose answer ends a round trip.
     asked: bool,
     statistics: Statistics,
@@ -214,6 +218,7 @@ impl Session {
             rekeyed: now,
             octets_since_rekey: 0,
             now,
+            heard_at: now,
             asked: false,
             statistics: Statistics::default(),
         }
@@ -274,10 +279,9 @@ impl Session {
         let overdue = self.requests.values().find(|(request, due)| *due <= self.now && self.counts(*request));
         match overdue {
             // Blocks may be held back by a slow reader; a peer that is alive answers a ping.
-            Some((Request::Data, _)) if self.verified => {
-                self.request(Request::Ping, Jingle::new(Action::SessionInfo, &self.sid).to_element());
-            }
+            Some((Request::Data, _)) if self.verified => self.ping(),
             Some(_) => return self.fail(Error::new(&rules::NO_ANSWER)),
+            None if self.keepalive().is_some_and(|due| due <= self.now) => self.ping(),
             None => {}
         }
         if self.may_send() && self.rekeyed + self.limits.rekey_interval <= self.now {
@@ -295,7 +299,7 @@ impl Session {
         let answers =
             self.requests.values().filter(|(request, _)| self.counts(*request)).map(|(_, due)| *due);
         let rekey = self.may_send().then(|| self.rekeyed + self.limits.rekey_interval);
-        answers.chain(self.due()).chain(rekey).min()
+        answers.chain(self.due()).chain(self.keepalive()).chain(rekey).min()
     }
 
     /// The next stanza to send over the servers.
@@ -320,11 +324,14 @@ impl Session {
     ///
     /// # Errors
     /// [`rules::NOT_OPEN`] before [`Event::Established`] and after [`Session::close`];
-    /// [`rules::SEND_BUFFER_FULL`], to be tried again; [`rules::NOT_A_STANZA`], [`stream::rules::NOT_WRITABLE`],
-    /// [`stream::rules::STANZA_TOO_LARGE`].
+    /// [`rules::SEND_BUFFER_FULL`], to be tried again; [`rules::NOT_A_STANZA`], [`rules::WRONG_ADDRESSES`],
+    /// [`stream::rules::NOT_WRITABLE`], [`stream::rules::STANZA_TOO_LARGE`].
     pub fn send(&mut self, stanza: Element) -> Result<()> {
         if !secured::is_stanza(&stanza) {
             return Err(Error::new(&rules::NOT_A_STANZA).about(stanza.name()));
+        }
+        if !secured::is_between(&stanza, &self.own, &self.peer) {
+            return Err(Error::new(&rules::WRONG_ADDRESSES));
         }
         let octets = stream::to_octets(&stanza)?;
         let (size, limit) = (octets.len() as u64, self.limits.stanza as u64);
@@ -375,7 +382,7 @@ impl Session {
     pub fn close(&mut self) {
         match &mut self.phase {
             Phase::Connected(connection) if connection.secured.is_live() => {
-                connection.closer = connection.secured.may_send();
+                connection.closer |= connection.secured.may_send();
                 connection.secured.close();
                 self.deadline = Some(self.now + self.limits.reply);
                 self.pump();
@@ -487,6 +494,7 @@ impl Session {
     /// Something of ours came in time.
     fn heard(&mut self, now: Instant) {
         self.now = self.now.max(now);
+        self.heard_at = self.now;
         self.statistics.stanzas_received += 1;
         if self.verified {
             self.deadline = self.deadline.map(|_| self.now + self.limits.reply);
@@ -510,6 +518,16 @@ impl Session {
     fn due(&self) -> Option<Instant> {
         let waiting = self.requests.values().any(|(request, _)| *request == Request::Data);
         self.deadline.filter(|_| !(self.verified && waiting))
+    }
+
+    /// When a silent peer is asked whether it is still there.
+    fn keepalive(&self) -> Option<Instant> {
+        let idle = self.verified && self.requests.is_empty() && matches!(self.phase, Phase::Connected(_));
+        idle.then(|| self.heard_at + self.limits.keepalive)
+    }
+
+    fn ping(&mut self) {
+        self.request(Request::Ping, Jingle::new(Action::SessionInfo, &self.sid).to_element());
     }
 
     fn request(&mut self, request: Request, payload: Element) {
@@ -739,6 +757,7 @@ impl Session {
                 return self.fail(error);
             }
         };
+        let block = connection.bytes.block();
         self.statistics.octets_received += octets.len() as u64;
         let mut tools = Tools { rng: &mut *self.rng, sasl_messages: &mut self.statistics.sasl_messages };
         let mut events = Vec::new();
@@ -756,7 +775,9 @@ impl Session {
         } else {
             self.acknowledge(id);
         }
-        let most = self.limits.unread.saturating_mul(2);
+        // What an honest peer may have on the way when the first block is held back.
+        let on_the_way = self.limits.stanza + PEER_WINDOW_MAX * usize::from(block);
+        let most = self.limits.unread.saturating_add(on_the_way);
         match result {
             Err(error) => self.fail(error),
             Ok(()) if self.unread > most => {
@@ -863,13 +884,14 @@ impl Session {
         self.request(Request::Terminate, Jingle::terminate(&self.sid, reason).to_element());
     }
 
-    /// Ends a session that has failed: last words in the tunnel, IBB `<close/>`, session-terminate.
+    /// Ends a session that has failed: last words in the tunnel, then session-terminate, which ends the bytestream too.
+    /// Only when the bytestream itself is at fault it is closed first (XEP-0047 section 2.2).
     fn fail(&mut self, error: Error) {
         if self.is_complete() {
             return self.end(Event::Closed);
         }
         self.pump();
-        if let Phase::Connected(connection) = &self.phase {
+        if let (Phase::Connected(connection), Reason::FailedTransport) = (&self.phase, reason(&error, true)) {
             let close = connection.bytes.close();
             self.request(Request::Close, close);
         }
@@ -944,9 +966,9 @@ fn reason(error: &Error, live: bool) -> Reason {
         Reason::UnsupportedTransports
     } else if is(&jingle::rules::OTHER_CONTENT) || is(&jingle::rules::BLOCK_SIZE) {
         Reason::IncompatibleParameters
-    } else if error.rule().id.starts_with("ibb-") || is(&rules::CUT_SHORT) || is(&rules::REFUSED) {
+    } else if ibb::is_to_blame(error) || is(&rules::CUT_SHORT) || is(&rules::REFUSED) {
         Reason::FailedTransport
-    } else if live && !error.rule().id.starts_with("tls-") {
+    } else if live && !is(&tls::rules::HANDSHAKE) && !is(&tls::rules::ALERT) {
         Reason::FailedApplication
     } else {
         Reason::SecurityError
