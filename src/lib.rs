@@ -7,14 +7,22 @@ pub mod context;
 #[cfg(feature = "cpace")]
 pub mod cpace;
 pub mod error;
+#[cfg(any(feature = "opaque", feature = "spake2plus"))]
+pub mod ksf;
 pub mod mechanism;
+#[cfg(feature = "opaque")]
+pub mod opaque;
 pub mod prep;
 pub mod registry;
 pub mod sasl;
 #[cfg(feature = "scram")]
 pub mod scram;
 pub mod secret;
+#[cfg(feature = "spake2plus")]
+pub mod spake2plus;
 pub mod tls;
+#[cfg(any(feature = "opaque", feature = "spake2plus"))]
+pub mod wire;
 #[cfg(feature = "vectors")]
 pub mod vectors;
 

@@ -14,6 +14,10 @@ use crate::mechanism::{Mechanism, MechanismName, Properties};
 use crate::prep::Preparation;
 use crate::secret::{Password, SecretBytes};
 
+mod stores;
+
+pub use stores::{MemoryStore, SharedPassword};
+
 /// Rules of this module.
 pub mod rules {
     use super::{ErrorKind, Rule};
@@ -83,6 +87,12 @@ pub enum Credential {
     /// SCRAM's salt, iteration count, StoredKey and ServerKey.
     #[cfg(feature = "scram")]
     Scram(crate::scram::StoredCredential),
+    /// SPAKE2+'s hash parameters, salt, w0 and L.
+    #[cfg(feature = "spake2plus")]
+    Spake2Plus(crate::spake2plus::Record),
+    /// OPAQUE's server keys, hash parameters and registration record.
+    #[cfg(feature = "opaque")]
+    Opaque(crate::opaque::Record),
 }
 
 /// Where the server side finds its records.
@@ -96,15 +106,31 @@ pub trait CredentialStore: Send + Sync {
     /// At least 32 random octets, the same for the life of the store: what unknown users are simulated from, so
     /// that repeated probes agree.
     fn simulation_seed(&self) -> &SecretBytes;
+
+    /// The iteration count that the records here have for `mechanism`, where it is not the default: an unknown user
+    /// is simulated with it, so that the count does not tell who exists.
+    fn simulated_iterations(&self, _mechanism: &MechanismName) -> Option<u32> {
+        None
+    }
+
+    /// The hash parameters that the records here have for `mechanism`, where they are not the default: an unknown
+    /// user is simulated with them, for the same reason.
+    #[cfg(any(feature = "opaque", feature = "spake2plus"))]
+    fn simulated_ksf(&self, _mechanism: &MechanismName) -> Option<crate::ksf::Ksf> {
+        None
+    }
 }
+
+type MakeSide<Setup> = fn(&MechanismName, Setup, &mut dyn CryptoRng) -> Result<Box<dyn Mechanism>>;
+type Enroll = fn(&MechanismName, &str, &Password, Preparation, &mut dyn CryptoRng) -> Result<Credential>;
 
 /// One row of the registry.
 pub struct Registered {
     name: MechanismName,
     properties: fn(&MechanismName) -> Properties,
-    client: fn(&MechanismName, ClientSetup, &mut dyn CryptoRng) -> Result<Box<dyn Mechanism>>,
-    server: fn(&MechanismName, ServerSetup, &mut dyn CryptoRng) -> Result<Box<dyn Mechanism>>,
-    enroll: fn(&MechanismName, &str, &Password, Preparation, &mut dyn CryptoRng) -> Result<Credential>,
+    client: MakeSide<ClientSetup>,
+    server: MakeSide<ServerSetup>,
+    enroll: Enroll,
 }
 
 impl Registered {
@@ -187,6 +213,38 @@ static ROWS: &[Registered] = &[
     cpace_row(crate::cpace::R255_PLUS),
     #[cfg(feature = "cpace")]
     cpace_row(crate::cpace::X25519_PLUS),
+    #[cfg(feature = "spake2plus")]
+    Registered {
+        name: crate::spake2plus::NAME,
+        properties: |_| crate::spake2plus::properties(),
+        client: crate::spake2plus::Spake2PlusClient::boxed,
+        server: crate::spake2plus::Spake2PlusServer::boxed,
+        enroll: crate::spake2plus::enroll,
+    },
+    #[cfg(feature = "opaque")]
+    Registered {
+        name: crate::opaque::NAME,
+        properties: |_| crate::opaque::properties(),
+        client: crate::opaque::OpaqueClient::boxed,
+        server: crate::opaque::OpaqueServer::boxed,
+        enroll: crate::opaque::enroll,
+    },
+    #[cfg(feature = "scram")]
+    scram("SCRAM-SHA-512-PLUS"),
+    #[cfg(feature = "scram")]
+    scram("SCRAM-SHA3-512-PLUS"),
+    #[cfg(feature = "scram")]
+    scram("SCRAM-SHA-256-PLUS"),
+    #[cfg(feature = "scram")]
+    scram("SCRAM-SHA-1-PLUS"),
+    #[cfg(feature = "scram")]
+    scram("SCRAM-SHA-512"),
+    #[cfg(feature = "scram")]
+    scram("SCRAM-SHA3-512"),
+    #[cfg(feature = "scram")]
+    scram("SCRAM-SHA-256"),
+    #[cfg(feature = "scram")]
+    scram("SCRAM-SHA-1"),
 ];
 
 #[cfg(feature = "cpace")]
@@ -198,5 +256,17 @@ const fn cpace_row(name: MechanismName) -> Registered {
         client: cpace::CpaceClient::boxed,
         server: cpace::CpaceServer::boxed,
         enroll: cpace::enroll,
+    }
+}
+
+#[cfg(feature = "scram")]
+const fn scram(name: &'static str) -> Registered {
+    use crate::scram;
+    Registered {
+        name: MechanismName::from_static(name),
+        properties: scram::properties,
+        client: scram::client,
+        server: scram::server,
+        enroll: scram::enroll,
     }
 }
