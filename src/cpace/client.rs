@@ -10,6 +10,7 @@ use crate::binding::ChannelBinding;
 use crate::error::{Error, Result};
 use crate::mechanism::{self, Mechanism, MechanismName, Outcome, Properties, Side, Step};
 use crate::registry::ClientSetup;
+use crate::wire::Introduction;
 
 /// The client before its first message.
 pub struct ClientReady {
@@ -31,9 +32,7 @@ impl ClientReady {
     /// # Errors
     /// [`registry::rules::BINDING_MISSING`](crate::registry::rules::BINDING_MISSING),
     /// [`rules::BINDING_NOT_UNIQUE`](super::rules::BINDING_NOT_UNIQUE),
-    /// [`rules::EMPTY_PASSWORD`](super::rules::EMPTY_PASSWORD),
-    /// [`rules::BAD_IDENTITY`](super::rules::BAD_IDENTITY),
-    /// [`rules::IDENTITY_TOO_LONG`](super::rules::IDENTITY_TOO_LONG), and those of the password's preparation.
+    /// [`wire::rules`](crate::wire::rules) about identities, and those of the password's preparation.
     pub fn new(suite: Suite, setup: ClientSetup, rng: &mut dyn CryptoRng) -> Result<Self> {
         Self::with(Secret::random(suite, rng), suite, setup)
     }
@@ -41,7 +40,9 @@ impl ClientReady {
     pub(crate) fn with(secret: Secret, suite: Suite, setup: ClientSetup) -> Result<Self> {
         let binding = unique(setup.binding)?;
         let authzid = setup.authzid.as_deref().unwrap_or_default();
-        let ada = ClientShare::ada(binding.kind().name(), authzid, &setup.authcid)?;
+        let introduction =
+            Introduction { binding_type: binding.kind().name(), authzid, authcid: &setup.authcid };
+        let ada = ClientShare::ada(&introduction)?;
         let prs = setup.preparation.prepare(&setup.password)?;
         let inputs = Inputs {
             prs: prs.expose(),
@@ -66,9 +67,7 @@ impl ExpectServerShare {
     /// After an error nothing may be sent: our confirmation would let the peer test a password.
     ///
     /// # Errors
-    /// [`rules::VERSION_UNKNOWN`](super::rules::VERSION_UNKNOWN),
-    /// [`rules::WRONG_MESSAGE`](super::rules::WRONG_MESSAGE),
-    /// [`rules::WRONG_LENGTH`](super::rules::WRONG_LENGTH), and those of [`Initiator::finish`].
+    /// [`wire::rules`](crate::wire::rules) and those of [`Initiator::finish`].
     pub fn handle(self, message: &[u8]) -> Result<(Vec<u8>, Outcome)> {
         let ServerShare { share, tag } = ServerShare::parse(message)?;
         let (confirmed, ta) = self.initiator.finish(share, &ADB, tag)?;
