@@ -11,6 +11,10 @@
 mod cpace;
 mod fields;
 mod kdf;
+mod prep;
+#[cfg(feature = "scram")]
+mod scram;
+mod server_end_point;
 mod tls13;
 
 use std::fmt;
@@ -140,20 +144,28 @@ static FAMILIES: &[Family] = &[
     Family { name: "hkdf", check: not_implemented },
     Family { name: "opaque", check: not_implemented },
     Family { name: "pbkdf2", check: kdf::pbkdf2_or_scrypt },
-    Family { name: "precis", check: not_implemented },
+    Family { name: "precis", check: prep::opaque_string },
     Family { name: "sasl", check: not_implemented },
-    Family { name: "saslprep", check: not_implemented },
-    Family { name: "scram", check: not_implemented },
+    Family { name: "saslprep", check: prep::saslprep },
+    #[cfg(feature = "scram")]
+    Family { name: "scram", check: scram::check },
+    #[cfg(not(feature = "scram"))]
+    Family { name: "scram", check: needs_scram },
     Family { name: "spake2plus", check: not_implemented },
     Family { name: "srp", check: not_implemented },
     Family { name: "srp6a", check: not_implemented },
-    Family { name: "tls", check: not_implemented },
+    Family { name: "tls", check: server_end_point::check },
     Family { name: "tls12", check: not_implemented },
     Family { name: "tls13", check: tls13::check },
 ];
 
 fn not_implemented(_: &Fields<'_>) -> Checked {
     Err(Fault::Unsupported("this build does not implement the family"))
+}
+
+#[cfg(not(feature = "scram"))]
+fn needs_scram(_: &Fields<'_>) -> Checked {
+    Err(Fault::Unsupported("this build lacks the feature `scram`"))
 }
 
 /// What became of one case.
