@@ -89,7 +89,7 @@ impl Suite {
                 let point =
                     CompressedRistretto(*share).decompress().ok_or_else(|| Error::new(&rules::BAD_SHARE))?;
                 let point = Zeroizing::new(point);
-                Zeroizing::new((&*point * &*ristretto_scalar(scalar)).compress().to_bytes())
+                Zeroizing::new((*point * *ristretto_scalar(scalar)).compress().to_bytes())
             }
             Self::X25519Sha512 => Zeroizing::new(MontgomeryPoint(*share).mul_clamped(*scalar).to_bytes()),
         };
@@ -120,7 +120,7 @@ impl Generator {
     /// `G.scalar_mult`: the public share for a secret scalar.
     pub(crate) fn share(&self, scalar: &[u8; SCALAR_LEN]) -> [u8; SHARE_LEN] {
         match self {
-            Self::Ristretto(generator) => (&**generator * &*ristretto_scalar(scalar)).compress().to_bytes(),
+            Self::Ristretto(generator) => (**generator * *ristretto_scalar(scalar)).compress().to_bytes(),
             Self::X25519(generator) => generator.mul_clamped(*scalar).to_bytes(),
         }
     }

@@ -229,7 +229,7 @@ impl Example {
     /// Every value, in the order in which it comes up.
     fn compute(&self) -> Checked<Vec<(&'static str, Vec<u8>)>> {
         let suite = Suite::of(&self.mechanism)?;
-        let (client_share, server_share, client_confirm, key) = self.run(suite)?;
+        let Run { client_share, server_share, client_confirm, key } = self.run(suite)?;
         let ci =
             self.context.channel_identifier(&self.mechanism, &self.authcid, &self.authzid, &self.binding);
         let sid = session_identifier(&self.binding);
@@ -267,7 +267,7 @@ impl Example {
     }
 
     /// The three messages and the key, out of both mechanisms.
-    fn run(&self, suite: Suite) -> Checked<(Vec<u8>, Vec<u8>, Vec<u8>, Vec<u8>)> {
+    fn run(&self, suite: Suite) -> Checked<Run> {
         let client = ClientSetup {
             authcid: self.authcid.clone(),
             authzid: (!self.authzid.is_empty()).then(|| self.authzid.clone()),
@@ -306,8 +306,15 @@ impl Example {
         let [ours, theirs] =
             [&ours, &theirs].map(|outcome| outcome.key().map_or(&[][..], |key| key.expose()));
         same("the client's key", ours, theirs)?;
-        Ok((first, second, third, ours.to_vec()))
+        Ok(Run { client_share: first, server_share: second, client_confirm: third, key: ours.to_vec() })
     }
+}
+
+struct Run {
+    client_share: Vec<u8>,
+    server_share: Vec<u8>,
+    client_confirm: Vec<u8>,
+    key: Vec<u8>,
 }
 
 fn split(octets: &[u8], at: usize) -> Checked<(&[u8], &[u8])> {
