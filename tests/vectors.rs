@@ -4,11 +4,13 @@ use countersign::vectors::{self, File, Report};
 use serde_json::{Map, Value, json};
 
 /// The files and how many cases each has.
-const FILES: [(&str, usize); 16] = [
+const FILES: [(&str, usize); 21] = [
     ("cpace_ristretto255_sha512.json", 4),
     ("cpace_sasl.json", 2),
     ("cpace_string_utils.json", 11),
     ("cpace_x25519_sha512.json", 13),
+    ("opaque_rfc9807.json", 3),
+    ("opaque_sasl.json", 1),
     ("pbkdf2_rfc6070.json", 6),
     ("pbkdf2_scrypt_rfc7914.json", 6),
     ("precis_opaquestring_rfc8265.json", 11),
@@ -17,6 +19,9 @@ const FILES: [(&str, usize); 16] = [
     ("scram_plus_tls_exporter_xep0474.json", 1),
     ("scram_rfc5802_rfc7677.json", 2),
     ("scram_stored_verifiers.json", 4),
+    ("spake2plus_registration_derived.json", 1),
+    ("spake2plus_rfc9383.json", 4),
+    ("spake2plus_sasl.json", 2),
     ("tls13_low_entropy_psk_audit_derived.json", 1),
     ("tls13_psk_importer_rfc9258.json", 6),
     ("tls13_traces_binder_exporter.json", 7),

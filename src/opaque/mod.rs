@@ -18,9 +18,6 @@ mod rng;
 mod server;
 mod wire;
 
-#[cfg(test)]
-mod tests;
-
 pub use client::{ClientReady, ExpectServerExchange, LoggedIn, OpaqueClient};
 pub use credential::{RECORD_LEN, Record};
 pub use protocol::{
@@ -29,6 +26,9 @@ pub use protocol::{
 pub use server::{ExpectClientConfirm, ExpectClientExchange, OpaqueServer};
 
 pub(crate) use credential::enroll;
+
+#[cfg(feature = "vectors")]
+pub(crate) use {credential::NOBODY, rng::Draws};
 
 use crate::error::{ErrorKind, Rule};
 use crate::ksf::Ksf;
@@ -120,7 +120,7 @@ pub fn properties() -> Properties {
 
 /// Context of RFC 9807: the channel identifier, then the hash parameters after their length as 8 octets,
 /// big-endian.
-fn context(channel: &[u8], ksf: Ksf) -> Vec<u8> {
+pub(crate) fn context(channel: &[u8], ksf: Ksf) -> Vec<u8> {
     let ksf = ksf.to_bytes();
     [channel, &(ksf.len() as u64).to_be_bytes(), &ksf].concat()
 }

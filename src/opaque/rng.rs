@@ -33,13 +33,13 @@ impl opaque_ke::rand::CryptoRng for OldRng<'_> {}
 /// A server's draws for one login, expanded from a seed that was drawn when the mechanism was made: block `i` is
 /// SHA-512 of the seed and `i` as 8 octets, big-endian.
 #[derive(Zeroize, ZeroizeOnDrop)]
-pub(super) struct Draws {
+pub(crate) struct Draws {
     seed: [u8; 32],
     block: u64,
 }
 
 impl Draws {
-    pub(super) fn new(rng: &mut dyn CryptoRng) -> Self {
+    pub(crate) fn new(rng: &mut dyn CryptoRng) -> Self {
         let mut seed = [0; 32];
         rng.fill_bytes(&mut seed);
         Self { seed, block: 0 }

@@ -91,7 +91,7 @@ impl ExpectClientShare {
     pub fn handle(self, message: &[u8]) -> Result<(Vec<u8>, ExpectClientConfirm)> {
         let ClientShare { share } = ClientShare::parse(message)?;
         let parties = credential::parties(&self.context, &self.authcid);
-        let (verifier, message) = Verifier::with(&parties, self.record.secret(), share, &self.y)?;
+        let (verifier, message) = Verifier::with(&parties, self.record.verifier_secret(), share, &self.y)?;
         let reply = ServerShare { share: &message.share, confirmation: &message.confirmation }.to_bytes();
         Ok((reply, ExpectClientConfirm { verifier, authcid: self.authcid, binding: self.binding }))
     }

@@ -9,12 +9,18 @@
 
 #[cfg(feature = "cpace")]
 mod cpace;
+#[cfg(any(feature = "opaque", feature = "spake2plus"))]
+mod example;
 mod fields;
 mod kdf;
+#[cfg(feature = "opaque")]
+mod opaque;
 mod prep;
 #[cfg(feature = "scram")]
 mod scram;
 mod server_end_point;
+#[cfg(feature = "spake2plus")]
+mod spake2plus;
 mod tls13;
 
 use std::fmt;
@@ -116,6 +122,8 @@ static FILES: &[File] = files![
     "cpace_sasl.json",
     "cpace_string_utils.json",
     "cpace_x25519_sha512.json",
+    "opaque_rfc9807.json",
+    "opaque_sasl.json",
     "pbkdf2_rfc6070.json",
     "pbkdf2_scrypt_rfc7914.json",
     "precis_opaquestring_rfc8265.json",
@@ -124,6 +132,9 @@ static FILES: &[File] = files![
     "scram_plus_tls_exporter_xep0474.json",
     "scram_rfc5802_rfc7677.json",
     "scram_stored_verifiers.json",
+    "spake2plus_registration_derived.json",
+    "spake2plus_rfc9383.json",
+    "spake2plus_sasl.json",
     "tls13_low_entropy_psk_audit_derived.json",
     "tls13_psk_importer_rfc9258.json",
     "tls13_traces_binder_exporter.json",
@@ -142,6 +153,9 @@ static FAMILIES: &[Family] = &[
     #[cfg(not(feature = "cpace"))]
     Family { name: "cpace", check: not_implemented },
     Family { name: "hkdf", check: not_implemented },
+    #[cfg(feature = "opaque")]
+    Family { name: "opaque", check: opaque::check },
+    #[cfg(not(feature = "opaque"))]
     Family { name: "opaque", check: not_implemented },
     Family { name: "pbkdf2", check: kdf::pbkdf2_or_scrypt },
     Family { name: "precis", check: prep::opaque_string },
@@ -151,6 +165,9 @@ static FAMILIES: &[Family] = &[
     Family { name: "scram", check: scram::check },
     #[cfg(not(feature = "scram"))]
     Family { name: "scram", check: needs_scram },
+    #[cfg(feature = "spake2plus")]
+    Family { name: "spake2plus", check: spake2plus::check },
+    #[cfg(not(feature = "spake2plus"))]
     Family { name: "spake2plus", check: not_implemented },
     Family { name: "srp", check: not_implemented },
     Family { name: "srp6a", check: not_implemented },
