@@ -2,7 +2,7 @@
 
 use rand_core::CryptoRng;
 
-use super::protocol::{Initiator, Inputs, Secret};
+use super::protocol::{Initiator, Inputs};
 use super::suite::Suite;
 use super::wire::{ADB, ClientConfirm, ClientShare, ServerShare};
 use super::{properties, session_identifier, unique};
@@ -34,10 +34,6 @@ impl ClientReady {
     /// [`rules::BINDING_NOT_UNIQUE`](super::rules::BINDING_NOT_UNIQUE),
     /// [`wire::rules`](crate::wire::rules) about identities, and those of the password's preparation.
     pub fn new(suite: Suite, setup: ClientSetup, rng: &mut dyn CryptoRng) -> Result<Self> {
-        Self::with(Secret::random(suite, rng), suite, setup)
-    }
-
-    pub(crate) fn with(secret: Secret, suite: Suite, setup: ClientSetup) -> Result<Self> {
         let binding = unique(setup.binding)?;
         let authzid = setup.authzid.as_deref().unwrap_or_default();
         let introduction =
@@ -49,7 +45,7 @@ impl ClientReady {
             ci: &setup.context.channel_identifier(&suite.mechanism(), &setup.authcid, authzid, &binding),
             sid: &session_identifier(&binding),
         };
-        let initiator = Initiator::with(secret, inputs, &ada)?;
+        let initiator = Initiator::start(suite, inputs, &ada, rng)?;
         let message = [&ada, &initiator.share()[..]].concat();
         Ok(Self { message, next: ExpectServerShare { suite, authcid: setup.authcid, binding, initiator } })
     }
@@ -95,11 +91,7 @@ impl CpaceClient {
     /// # Errors
     /// As [`ClientReady::new`].
     pub fn new(suite: Suite, setup: ClientSetup, rng: &mut dyn CryptoRng) -> Result<Self> {
-        ClientReady::new(suite, setup, rng).map(|ready| Self::from_ready(suite, ready))
-    }
-
-    pub(crate) fn from_ready(suite: Suite, ready: ClientReady) -> Self {
-        Self { suite, state: Some(State::Ready(ready)) }
+        ClientReady::new(suite, setup, rng).map(|ready| Self { suite, state: Some(State::Ready(ready)) })
     }
 
     pub(crate) fn boxed(

@@ -33,7 +33,7 @@ pub use suite::{SHARE_LEN, Suite};
 pub(crate) use credential::enroll;
 
 #[cfg(feature = "vectors")]
-pub(crate) use protocol::{Secret, isk, isk_label, mac_key, session_key, sid_output};
+pub(crate) use protocol::{isk, isk_label, mac_key, session_key, sid_output};
 
 use crate::binding::{BindingType, ChannelBinding};
 use crate::error::{Error, ErrorKind, Result, Rule};

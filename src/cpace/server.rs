@@ -3,7 +3,7 @@
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
-use super::protocol::{Inputs, Responder, Secret, Unconfirmed};
+use super::protocol::{Inputs, Responder, Unconfirmed};
 use super::suite::Suite;
 use super::wire::{ADB, ClientConfirm, ClientShare, ServerShare};
 use super::{properties, session_identifier, unique};
@@ -38,19 +38,11 @@ impl ExpectClientShare {
     /// # Errors
     /// [`registry::rules::BINDING_MISSING`], [`rules::BINDING_NOT_UNIQUE`](super::rules::BINDING_NOT_UNIQUE).
     pub fn new(suite: Suite, setup: ServerSetup, rng: &mut dyn CryptoRng) -> Result<Self> {
-        Self::with(Secret::random(suite, rng), suite, setup, rng)
-    }
-
-    pub(crate) fn with(
-        secret: Secret,
-        suite: Suite,
-        setup: ServerSetup,
-        rng: &mut dyn CryptoRng,
-    ) -> Result<Self> {
         let binding = unique(setup.binding.clone())?;
+        let responder = Responder::new(suite, rng);
         let mut stand_in = Zeroizing::new([0; 32]);
         rng.fill_bytes(&mut *stand_in);
-        Ok(Self { suite, setup, binding, responder: Responder::with(secret), stand_in })
+        Ok(Self { suite, setup, binding, responder, stand_in })
     }
 
     /// Takes the client's share; gives ours with our confirmation.
@@ -119,11 +111,8 @@ impl CpaceServer {
     /// # Errors
     /// As [`ExpectClientShare::new`].
     pub fn new(suite: Suite, setup: ServerSetup, rng: &mut dyn CryptoRng) -> Result<Self> {
-        ExpectClientShare::new(suite, setup, rng).map(|state| Self::from_state(suite, state))
-    }
-
-    pub(crate) fn from_state(suite: Suite, state: ExpectClientShare) -> Self {
-        Self { suite, state: Some(State::ExpectClientShare(state)) }
+        let state = ExpectClientShare::new(suite, setup, rng)?;
+        Ok(Self { suite, state: Some(State::ExpectClientShare(state)) })
     }
 
     pub(crate) fn boxed(

@@ -9,7 +9,7 @@
 
 #[cfg(feature = "cpace")]
 mod cpace;
-#[cfg(any(feature = "opaque", feature = "spake2plus"))]
+#[cfg(any(feature = "cpace", feature = "opaque", feature = "spake2plus"))]
 mod example;
 mod fields;
 mod kdf;
