@@ -1,5 +1,6 @@
 //! CPACE-R255-PLUS and CPACE-X25519-PLUS: what must succeed, and each way to fail.
 #![cfg(feature = "cpace")]
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use std::convert::Infallible;
 use std::sync::Arc;

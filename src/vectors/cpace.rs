@@ -265,7 +265,8 @@ mod tests {
     }
 
     fn cases() -> [Value; 2] {
-        let scalar = |from: u8| hex(&(0..32).map(|i| if i == 31 { 0x0f } else { from + i }).collect::<Vec<_>>());
+        let scalar =
+            |from: u8| hex(&(0..32).map(|i| if i == 31 { 0x0f } else { from + i }).collect::<Vec<_>>());
         let scalars = |client, server| [("client_scalar", scalar(client)), ("server_scalar", scalar(server))];
         let mut session = inputs("end to end on ristretto255", "CPACE-R255-PLUS", &scalars(0x10, 0x80));
         session["mechanisms"] = json!(["CPACE-R255-PLUS", "CPACE-X25519-PLUS"]);
