@@ -27,7 +27,7 @@
 //!
 //! # Security
 //! Everything outside the TLS records can be read and edited by the servers. Disco answers and fingerprints
-//! are hints; both `<security/>` elements enter the authentication as octets (`jingle::Security::canonical`),
+//! are hints; both `<security/>` elements enter the authentication as octets ([`jingle::Security::canonical`]),
 //! so an edit ends in a failed authentication. One tunnel carries one authentication: after a failure the tunnel
 //! is dead, and there is no way back to anything unsecured.
 
