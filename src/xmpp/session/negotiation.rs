@@ -28,7 +28,7 @@ impl Session {
         let offer = match Jingle::from_element(payload) {
             Ok(jingle) if jingle.initiator.as_ref().is_none_or(|initiator| *initiator == self.peer) => {
                 self.acknowledge(id);
-                jingle.into_offer().and_then(|offer| check_block(&offer).map(|()| offer))
+                jingle.into_offer().and_then(|offer| check(&offer).map(|()| offer))
             }
             Ok(_) => {
                 self.refuse(id, Refusal::modify(DefinedCondition::BadRequest));
@@ -51,7 +51,6 @@ impl Session {
         let stream = offer.transport.sid.0;
         let block = offer.transport.block_size.min(self.limits.block);
         let mut content = Content::new(block, &stream, security.clone());
-        content.creator = offer.creator;
         content.name = offer.name;
         let party = responder::Party {
             own: self.own.clone(),
@@ -88,9 +87,11 @@ impl Session {
             return Err(Error::new(&jingle::rules::OTHER_CONTENT).about("responder"));
         }
         let offer = accept.into_offer()?;
-        check_block(&offer)?;
-        let same = offer.creator == Creator::Initiator && offer.name == jingle::CONTENT_NAME;
-        if !same || offer.transport.sid.0 != from.stream || offer.transport.block_size > self.limits.block {
+        check(&offer)?;
+        if offer.name != jingle::CONTENT_NAME
+            || offer.transport.sid.0 != from.stream
+            || offer.transport.block_size > self.limits.block
+        {
             return Err(Error::new(&jingle::rules::OTHER_CONTENT));
         }
         let Offering { config, endpoint, security, stream } = from;
@@ -177,7 +178,11 @@ pub(super) fn out_of_order() -> Refusal {
     Refusal::modify(DefinedCondition::UnexpectedRequest).with("out-of-order", ns::JINGLE_ERRORS)
 }
 
-fn check_block(offer: &Offer) -> Result<()> {
+/// What holds for an offer in either direction.
+fn check(offer: &Offer) -> Result<()> {
+    if offer.creator != Creator::Initiator {
+        return Err(Error::new(&jingle::rules::OTHER_CONTENT).about("creator"));
+    }
     if (ibb::BLOCK_MIN..=ibb::BLOCK_MAX).contains(&offer.transport.block_size) {
         Ok(())
     } else {
