@@ -25,9 +25,34 @@
 //!    iq set    session-terminate <success/>       ------>
 //! ```
 //!
+//! The application's loop, whatever its XMPP library is:
+//!
+//! ```
+//! # use std::time::Instant;
+//! # use countersign::xmpp::{Element, Host, HostEvent, Event};
+//! # fn next(host: &mut Host, arrived: Option<Element>, send: &mut impl FnMut(Element)) {
+//! if let Some(stanza) = arrived {
+//!     host.handle(&stanza, Instant::now()); // false: not ours, a chat message perhaps
+//! }
+//! host.tick(Instant::now()); // at the latest at host.next_timeout()
+//! while let Some(event) = host.poll_event() {
+//!     if let HostEvent::Session(id, Event::Bytes(octets)) = event
+//!         && let Some(session) = host.session_mut(id)
+//!     {
+//!         // An echo. What was not taken has to be sent later.
+//!         let taken = session.send_bytes(&octets).unwrap_or(0);
+//! #       let _ = taken;
+//!     }
+//! }
+//! while let Some(stanza) = host.poll_stanza() {
+//!     send(stanza);
+//! }
+//! # }
+//! ```
+//!
 //! # Security
 //! Everything outside the TLS records can be read and edited by the servers. Disco answers and fingerprints
-//! are hints; both `<security/>` elements enter the authentication as octets (`jingle::Security::canonical`),
+//! are hints; both `<security/>` elements enter the authentication as octets ([`jingle::Security::canonical`]),
 //! so an edit ends in a failed authentication. One tunnel carries one authentication: after a failure the tunnel
 //! is dead, and there is no way back to anything unsecured.
 
@@ -94,30 +119,18 @@ pub const REKEY_INTERVAL: Duration = Duration::from_secs(60 * 60);
 
 /// The limits of one session. Each starts at the constant of its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct Limits {
-    /// [`STANZA_MAX`].
-    pub stanza: usize,
-    /// [`XML_DEPTH_MAX`].
-    pub depth: usize,
-    /// [`IBB_BLOCK`]; a peer may ask for less.
-    pub block: u16,
-    /// [`IBB_WINDOW`].
-    pub window: usize,
-    /// [`UNREAD_MAX`].
-    pub unread: usize,
-    /// [`SEND_BUFFER_MAX`].
-    pub send_buffer: usize,
-    /// [`HANDSHAKE_TIMEOUT`].
-    pub handshake: Duration,
-    /// [`REPLY_TIMEOUT`].
-    pub reply: Duration,
-    /// [`KEEPALIVE`].
-    pub keepalive: Duration,
-    /// [`REKEY_OCTETS`].
-    pub rekey_octets: u64,
-    /// [`REKEY_INTERVAL`].
-    pub rekey_interval: Duration,
+    pub(crate) stanza: usize,
+    pub(crate) depth: usize,
+    pub(crate) block: u16,
+    pub(crate) window: usize,
+    pub(crate) unread: usize,
+    pub(crate) send_buffer: usize,
+    pub(crate) handshake: Duration,
+    pub(crate) reply: Duration,
+    pub(crate) keepalive: Duration,
+    pub(crate) rekey_octets: u64,
+    pub(crate) rekey_interval: Duration,
 }
 
 impl Default for Limits {

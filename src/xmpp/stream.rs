@@ -221,7 +221,7 @@ impl Parser {
         loop {
             // At most one octet above the limit is looked at, so nothing beyond it is ever stored.
             let used = self.taken - self.complete;
-            let room = (self.stanza_max as u64 + 1).saturating_sub(used);
+            let room = (self.stanza_max as u64).saturating_add(1).saturating_sub(used);
             let front = octets.len().min(usize::try_from(room).unwrap_or(usize::MAX));
             let mut window = &octets[..front];
             let event = self.xml.parse(&mut window, false);

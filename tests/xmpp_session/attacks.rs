@@ -182,6 +182,12 @@ fn an_offer_of_something_else() {
     for (old, new, rule, reason) in [
         ("block-size='4096'", "block-size='127'", &jingle::rules::BLOCK_SIZE, "incompatible-parameters"),
         ("block-size='4096'", "block-size='32768'", &jingle::rules::BLOCK_SIZE, "incompatible-parameters"),
+        (
+            "creator='initiator'",
+            "creator='responder'",
+            &jingle::rules::OTHER_CONTENT,
+            "incompatible-parameters",
+        ),
         ("xmlstream:0'/>", "xmlstream:1'/>", &jingle::rules::OTHER_APPLICATION, "unsupported-applications"),
         ("ibb:1' b", "s5b:1' b", &jingle::rules::OTHER_TRANSPORT, "unsupported-transports"),
     ] {

@@ -52,10 +52,8 @@ fn a_network_that_falls_silent_at_any_stanza() {
         if let Some(error) = ending(&pair.events[0]) {
             assert_eq!(error.kind(), ErrorKind::TimedOut, "Alice after {stanzas}: {error}");
         }
-        if pair.bob.is_some() {
-            if let Some(error) = ending(&pair.events[1]) {
-                assert_eq!(error.kind(), ErrorKind::TimedOut, "Bob after {stanzas}: {error}");
-            }
+        if let Some(error) = pair.bob.as_ref().and_then(|_| ending(&pair.events[1])) {
+            assert_eq!(error.kind(), ErrorKind::TimedOut, "Bob after {stanzas}: {error}");
         }
         assert_eq!(pair.alice.next_timeout(), None);
     }
@@ -145,9 +143,9 @@ fn either_side_may_close() {
             pair.alice.send(message("one")).unwrap();
             pair.bob().send(message("two")).unwrap();
             if bob_closes {
-                pair.bob().close()
+                pair.bob().close();
             } else {
-                pair.alice.close()
+                pair.alice.close();
             };
             pair.run();
             for events in &pair.events {

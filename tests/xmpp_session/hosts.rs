@@ -61,6 +61,14 @@ fn answer(host: &mut Host, from: &str, kind: &str, payload: &str) -> String {
 }
 
 #[test]
+fn hosts_can_move_between_threads() {
+    fn is_send<T: Send>() {}
+    is_send::<Host>();
+    is_send::<Session>();
+    is_send::<HostEvent>();
+}
+
+#[test]
 fn two_sessions_side_by_side() {
     let (mut alice, mut bob) = hosts();
     let ids = [initiate(&mut alice, 0), initiate(&mut alice, 50)];

@@ -306,11 +306,11 @@ impl Pair {
     pub fn carry(&mut self, stanza: &Element) {
         for stanza in (self.edit)(From::Alice, stanza.clone()) {
             self.log.push(format!("> {}", show(&stanza)));
-            self.to_bob(&stanza);
+            self.deliver(&stanza);
         }
     }
 
-    fn to_bob(&mut self, stanza: &Element) {
+    fn deliver(&mut self, stanza: &Element) {
         let payload = stanza.children().next();
         if payload.is_some_and(disco::is_query) {
             let mut answer = Element::bare("iq", ns::CLIENT);
@@ -406,7 +406,7 @@ pub fn show(stanza: &Element) -> String {
     let Some(data) = data else {
         return String::from_utf8(stream::to_octets(stanza).unwrap()).unwrap();
     };
-    let mut text = format!("data {}", data.attr("seq").unwrap());
+    let mut text = format!("data {}", data.attr("seq").unwrap_or("?"));
     let octets = Base64::decode_vec(&data.text()).unwrap_or_default();
     let mut octets = &octets[..];
     while octets.len() >= 5 {

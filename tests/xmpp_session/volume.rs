@@ -35,6 +35,26 @@ fn a_stanza_of_a_mebibyte() {
 }
 
 #[test]
+fn limits_may_be_as_large_as_numbers_go() {
+    let limits = Limits::default()
+        .with_stanza(usize::MAX)
+        .with_depth(usize::MAX)
+        .with_window(usize::MAX)
+        .with_unread(usize::MAX)
+        .with_send_buffer(usize::MAX)
+        .with_handshake(Duration::MAX)
+        .with_reply(Duration::MAX)
+        .with_keepalive(Duration::MAX)
+        .with_rekey(u64::MAX, Duration::MAX);
+    let mut pair = Pair::limited(&limits).established();
+    pair.alice.send(message("x")).unwrap();
+    pair.wait(Duration::from_secs(24 * 3600));
+    pair.alice.close();
+    pair.run();
+    assert!(matches!(pair.events[1][..], [Event::Stanza(_), Event::Closed]));
+}
+
+#[test]
 fn stanza_size_is_limited_on_both_sides() {
     let limits = Limits::default().with_stanza(2000);
     let around = "<message xmlns='jabber:client'><body></body></message>".len();
