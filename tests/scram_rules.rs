@@ -1,4 +1,5 @@
 //! Every rule of SCRAM, broken once.
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests too")]
 
 mod common;
 
