@@ -1,4 +1,5 @@
 //! SCRAM against GNU SASL (Debian package `gsasl`) in both roles, with and without channel binding.
+#![cfg(feature = "scram")]
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests too")]
 
 mod common;

@@ -1,4 +1,5 @@
 //! SCRAM-SHA-256 against the `scram` crate, an independent implementation, in both roles.
+#![cfg(feature = "scram")]
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests too")]
 
 use std::num::NonZeroU32;

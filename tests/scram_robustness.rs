@@ -1,5 +1,6 @@
 //! SCRAM against messages that were cut, bent, lengthened, repeated or sent in another order: always an error on
 //! both sides, never a panic.
+#![cfg(feature = "scram")]
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests too")]
 
 mod common;

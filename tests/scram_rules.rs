@@ -1,4 +1,5 @@
 //! Every rule of SCRAM, broken once.
+#![cfg(feature = "scram")]
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests too")]
 
 mod common;
