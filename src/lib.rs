@@ -21,10 +21,10 @@ pub mod secret;
 #[cfg(feature = "spake2plus")]
 pub mod spake2plus;
 pub mod tls;
-#[cfg(any(feature = "opaque", feature = "spake2plus"))]
-pub mod wire;
 #[cfg(feature = "vectors")]
 pub mod vectors;
+#[cfg(any(feature = "opaque", feature = "spake2plus"))]
+pub mod wire;
 
 pub use binding::{BindingType, ChannelBinding};
 pub use context::Context;

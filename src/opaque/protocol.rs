@@ -16,7 +16,7 @@ use sha2_010::Sha512;
 use zeroize::Zeroizing;
 
 use super::rng::{Draws, OldRng};
-use super::{KE1_LEN, KE2_LEN, KE3_LEN, REQUEST_LEN, RESPONSE_LEN, Record, UPLOAD_LEN, rules};
+use super::{INPUT_MAX, KE1_LEN, KE2_LEN, KE3_LEN, REQUEST_LEN, RESPONSE_LEN, Record, UPLOAD_LEN, rules};
 use crate::error::{Error, Result};
 use crate::ksf::{self, Ksf};
 use crate::secret::{ProofVerified, SecretBytes, SessionKey, verified_by};
@@ -97,9 +97,7 @@ impl ServerKeys {
     /// # Errors
     /// [`rules::BAD_RECORD`].
     pub fn from_bytes(bytes: &[u8; Self::LEN]) -> Result<Self> {
-        opaque_ke::ServerSetup::deserialize(bytes)
-            .map(Self)
-            .map_err(|_| Error::new(&rules::BAD_RECORD))
+        opaque_ke::ServerSetup::deserialize(bytes).map(Self).map_err(|_| Error::new(&rules::BAD_RECORD))
     }
 
     /// Answers a registration request: 32 octets in, 64 out. Keeps nothing.
@@ -150,8 +148,8 @@ impl ClientRegistration {
     /// # Errors
     /// [`rules::BAD_INPUT`].
     pub fn start(password: &[u8], rng: &mut dyn CryptoRng) -> Result<(Self, [u8; REQUEST_LEN])> {
-        let started =
-            opaque_ke::ClientRegistration::start(&mut OldRng(rng), password).map_err(refused)?;
+        check_password(password)?;
+        let started = opaque_ke::ClientRegistration::start(&mut OldRng(rng), password).map_err(refused)?;
         Ok((Self { state: started.state, password: password.into() }, array(&started.message.serialize())))
     }
 
@@ -222,6 +220,7 @@ impl ClientLogin {
     /// # Errors
     /// [`rules::BAD_INPUT`].
     pub fn start(password: &[u8], rng: &mut dyn CryptoRng) -> Result<(Self, [u8; KE1_LEN])> {
+        check_password(password)?;
         let started = opaque_ke::ClientLogin::start(&mut OldRng(rng), password).map_err(refused)?;
         Ok((Self { state: started.state, password: password.into() }, array(&started.message.serialize())))
     }
@@ -304,6 +303,11 @@ pub(super) fn enroll(
     let response = keys.respond(&request, credential_identifier)?;
     let Registered { upload, export_key } = client.finish(&response, parties, ksf, rng)?;
     Ok((Record::new(keys, ksf, &upload)?, export_key))
+}
+
+/// opaque-ke looks at the other inputs itself, at this one only when it is too late to say no.
+fn check_password(password: &[u8]) -> Result<()> {
+    if (1..=INPUT_MAX).contains(&password.len()) { Ok(()) } else { Err(Error::new(&rules::BAD_INPUT)) }
 }
 
 fn array<const LEN: usize>(message: &[u8]) -> [u8; LEN] {
