@@ -920,7 +920,6 @@ fn opaque_inputs_are_limited_on_both_sides() {
     }
     for length in [0, opaque::INPUT_MAX, opaque::INPUT_MAX + 1] {
         let context = vec![b'x'; length];
-
         let (_, ke1) = opaque::ClientLogin::start(b"password", &mut rng).unwrap();
         let keys = ServerKeys::generate(&mut rng);
         let parties = opaque::Parties { context: &context, client: None, server: None };

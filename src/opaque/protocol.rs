@@ -323,9 +323,9 @@ fn refused(error: ProtocolError) -> Error {
     Error::new(match error {
         ProtocolError::InvalidLoginError => &rules::WRONG_CONFIRMATION,
         ProtocolError::ReflectedValueError => &rules::REFLECTED,
-        ProtocolError::SerializationError | ProtocolError::SizeError { .. } => &rules::BAD_ELEMENT,
+        ProtocolError::SerializationError => &rules::BAD_ELEMENT,
         ProtocolError::LibraryError(InternalError::KsfError) => &ksf::rules::NO_MEMORY,
-        ProtocolError::LibraryError(_) => &rules::BAD_INPUT,
+        ProtocolError::LibraryError(_) | ProtocolError::SizeError { .. } => &rules::BAD_INPUT,
         ProtocolError::Custom(never) => match never {},
     })
 }

@@ -173,9 +173,9 @@ mod tests {
     fn a_confirmation_must_be_the_whole_one() {
         let (parties, secret) = (Parties::default(), secret());
         let record = secret.verifier_secret();
-        for edit in
-            [|mac: &mut Vec<u8>| mac[31] ^= 1, |mac| mac.truncate(31), |mac| mac.clear(), |mac| mac.push(0)]
-        {
+        let edits: [fn(&mut Vec<u8>); 4] =
+            [|mac| mac[31] ^= 1, |mac| mac.truncate(31), |mac| mac.clear(), |mac| mac.push(0)];
+        for edit in edits {
             let (prover, share_p) =
                 Prover::<P256Sha256>::start(secret.clone(), &mut crate::system_rng()).unwrap();
             let (_, message) =
