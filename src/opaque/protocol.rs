@@ -314,18 +314,21 @@ fn array<const LEN: usize>(message: &[u8]) -> [u8; LEN] {
     message.try_into().expect("the lengths are those of the ciphersuite")
 }
 
-/// Whatever is wrong with a message of fixed length, is wrong with an element in it.
+/// Whatever is wrong with a message of fixed length is wrong with an element in it.
 fn bad_element(_: ProtocolError) -> Error {
     Error::new(&rules::BAD_ELEMENT)
 }
 
+/// What is wrong with the rest.
 fn refused(error: ProtocolError) -> Error {
     Error::new(match error {
         ProtocolError::InvalidLoginError => &rules::WRONG_CONFIRMATION,
         ProtocolError::ReflectedValueError => &rules::REFLECTED,
-        ProtocolError::SerializationError => &rules::BAD_ELEMENT,
         ProtocolError::LibraryError(InternalError::KsfError) => &ksf::rules::NO_MEMORY,
-        ProtocolError::LibraryError(_) | ProtocolError::SizeError { .. } => &rules::BAD_INPUT,
+        // All messages have been parsed by now, so these are the lengths of our own inputs.
+        ProtocolError::LibraryError(_)
+        | ProtocolError::SerializationError
+        | ProtocolError::SizeError { .. } => &rules::BAD_INPUT,
         ProtocolError::Custom(never) => match never {},
     })
 }
