@@ -9,6 +9,8 @@ use subtle::ConstantTimeEq;
 
 use crate::error::{Error, ErrorKind, Result, Rule};
 
+mod end_point;
+
 /// Exporter label of `tls-exporter`, RFC 9266 section 2. The context is empty (zero octets).
 pub const EXPORTER_LABEL: &[u8] = b"EXPORTER-Channel-Binding";
 
@@ -17,6 +19,9 @@ pub const EXPORTER_LEN: usize = 32;
 
 /// Fewest octets of a `tls-unique` value: the verify_data of TLS 1.2 (RFC 5246 section 7.4.9).
 pub const UNIQUE_MIN: usize = 12;
+
+/// Fewest octets of a `tls-server-end-point` value: SHA-224 and SHA-512/224 (RFC 5929 section 4.1).
+pub const END_POINT_MIN: usize = 28;
 
 /// Most octets accepted as binding data of any type: the longest hash in use.
 pub const DATA_MAX: usize = 64;
@@ -32,6 +37,38 @@ pub mod rules {
         source: "RFC 9266 section 2, RFC 5929 sections 3 and 4",
         what: "the channel-binding data has a length its type cannot have",
         advice: "Take the value from the finished TLS connection; never pass empty data.",
+    };
+    /// Not a certificate.
+    pub static BAD_CERTIFICATE: Rule = Rule {
+        id: "binding-bad-certificate",
+        kind: ErrorKind::PeerMisbehaved,
+        source: "RFC 5280 section 4.1",
+        what: "the server's certificate is not well-formed DER",
+        advice: "Pass the end-entity certificate alone, in DER.",
+    };
+    /// The certificate's signature names no hash, or one unknown here.
+    pub static END_POINT_UNDEFINED: Rule = Rule {
+        id: "binding-end-point-undefined",
+        kind: ErrorKind::PeerIncompatible,
+        source: "RFC 5929 section 4.1",
+        what: "no tls-server-end-point is defined for a certificate with this signature algorithm",
+        advice: "Use tls-exporter.",
+    };
+    /// The connection is older than TLS 1.3.
+    pub static NOT_TLS13: Rule = Rule {
+        id: "binding-not-tls13",
+        kind: ErrorKind::PolicyRefused,
+        source: "RFC 9266 section 4.2",
+        what: "tls-exporter is taken from TLS 1.3 only",
+        advice: "Enable TLS 1.3 on both sides.",
+    };
+    /// The connection's handshake goes on.
+    pub static NOT_FINISHED: Rule = Rule {
+        id: "binding-not-finished",
+        kind: ErrorKind::Misuse,
+        source: "RFC 9266 section 2",
+        what: "the TLS handshake has not finished",
+        advice: "Complete the handshake before taking its channel binding.",
     };
     /// A channel-binding type nobody here knows.
     pub static UNKNOWN_TYPE: Rule = Rule {
@@ -119,7 +156,7 @@ impl ChannelBinding {
         Self::checked(BindingType::TlsUnique, first_finished, UNIQUE_MIN..=DATA_MAX)
     }
 
-    /// `tls-server-end-point` from the hash of the server's certificate, 32 to 64 octets.
+    /// `tls-server-end-point` from the hash of the server's certificate, 28 to 64 octets.
     ///
     /// # Errors
     /// [`rules::BAD_LENGTH`].
@@ -127,7 +164,38 @@ impl ChannelBinding {
     /// # Security
     /// Binds to the server's key, not to the connection: who holds a copy of the key can relay.
     pub fn tls_server_end_point(certificate_hash: &[u8]) -> Result<Self> {
-        Self::checked(BindingType::TlsServerEndPoint, certificate_hash, 32..=DATA_MAX)
+        Self::checked(BindingType::TlsServerEndPoint, certificate_hash, END_POINT_MIN..=DATA_MAX)
+    }
+
+    /// `tls-exporter` of a rustls connection of either side: pass the `ClientConnection` or `ServerConnection`.
+    ///
+    /// # Errors
+    /// [`rules::NOT_FINISHED`] during the handshake, [`rules::NOT_TLS13`] for an older version.
+    #[cfg(feature = "rustls")]
+    pub fn from_rustls<Data>(connection: &rustls::ConnectionCommon<Data>) -> Result<Self> {
+        if connection.is_handshaking() {
+            return Err(Error::new(&rules::NOT_FINISHED));
+        }
+        if connection.protocol_version() != Some(rustls::ProtocolVersion::TLSv1_3) {
+            return Err(Error::new(&rules::NOT_TLS13));
+        }
+        connection
+            .export_keying_material([0; EXPORTER_LEN], EXPORTER_LABEL, Some(&[]))
+            .map(Self::tls_exporter)
+            .map_err(|error| Error::new(&rules::NOT_FINISHED).about(error.to_string()))
+    }
+
+    /// `tls-server-end-point` from the server's certificate (DER, the end entity's), hashed with the hash of its
+    /// own signature; SHA-256 in place of MD5 and SHA-1. SHA-3 is known with the feature `scram`.
+    ///
+    /// # Errors
+    /// [`rules::BAD_CERTIFICATE`]; [`rules::END_POINT_UNDEFINED`] where the signature names no hash (Ed25519,
+    /// Ed448), or one that is unknown here.
+    ///
+    /// # Security
+    /// As [`ChannelBinding::tls_server_end_point`].
+    pub fn server_end_point_of(certificate_der: &[u8]) -> Result<Self> {
+        Self::tls_server_end_point(&end_point::hash(certificate_der)?)
     }
 
     fn checked(kind: BindingType, data: &[u8], allowed: std::ops::RangeInclusive<usize>) -> Result<Self> {
@@ -182,8 +250,8 @@ mod tests {
             (ChannelBinding::tls_unique(&[1; DATA_MAX]), true),
             (ChannelBinding::tls_unique(&[1; DATA_MAX + 1]), false),
             (ChannelBinding::tls_server_end_point(&[]), false),
-            (ChannelBinding::tls_server_end_point(&[1; 31]), false),
-            (ChannelBinding::tls_server_end_point(&[1; 32]), true),
+            (ChannelBinding::tls_server_end_point(&[1; END_POINT_MIN - 1]), false),
+            (ChannelBinding::tls_server_end_point(&[1; END_POINT_MIN]), true),
             (ChannelBinding::tls_server_end_point(&[1; DATA_MAX]), true),
             (ChannelBinding::tls_server_end_point(&[1; DATA_MAX + 1]), false),
         ] {

@@ -1,5 +1,6 @@
 //! Both roles against Python programs that were written from the documents alone (`tests/peers/`).
 #![cfg(feature = "cpace")]
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod common;
 

@@ -4,21 +4,15 @@
 //! The tunnels do not use it; their TLS stack has its own. It recomputes published handshakes, and shows what a
 //! captured ClientHello lets a listener test.
 
-use digest::common::BlockSizeUser;
-use digest::{Digest, FixedOutput, KeyInit, Update};
-use hmac::SimpleHmac;
+use hmac::digest::{Digest, block_api::BlockSizeUser};
+use hmac::{KeyInit, Mac, SimpleHmac};
 use sha2::{Sha256, Sha384};
 
+use super::exporter::SuiteHash;
+use crate::error::Result;
 use crate::secret::SecretBytes;
 
-/// The hash of the cipher suite.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Hash {
-    Sha256,
-    Sha384,
-}
-
-impl Hash {
+impl SuiteHash {
     /// Octets of an output.
     pub(crate) fn len(self) -> usize {
         match self {
@@ -38,58 +32,49 @@ impl Hash {
         }
     }
 
-    pub(crate) fn hmac(self, key: &[u8], parts: &[&[u8]]) -> Vec<u8> {
-        fn hmac<D: Digest + BlockSizeUser>(key: &[u8], parts: &[&[u8]]) -> Vec<u8> {
-            let mut mac = SimpleHmac::<D>::new_from_slice(key).expect("HMAC takes keys of any length");
-            parts.iter().for_each(|part| Update::update(&mut mac, part));
-            mac.finalize_fixed().to_vec()
+    pub(crate) fn hmac(self, key: &[u8], data: &[u8]) -> Vec<u8> {
+        fn hmac<D: Digest + BlockSizeUser>(key: &[u8], data: &[u8]) -> Vec<u8> {
+            let mac = <SimpleHmac<D> as KeyInit>::new_from_slice(key).expect("HMAC takes keys of any length");
+            mac.chain_update(data).finalize().into_bytes().to_vec()
         }
         match self {
-            Self::Sha256 => hmac::<Sha256>(key, parts),
-            Self::Sha384 => hmac::<Sha384>(key, parts),
+            Self::Sha256 => hmac::<Sha256>(key, data),
+            Self::Sha384 => hmac::<Sha384>(key, data),
         }
     }
 
     /// HKDF-Extract (RFC 5869 section 2.2).
     pub(crate) fn extract(self, salt: &[u8], ikm: &[u8]) -> SecretBytes {
-        SecretBytes::new(self.hmac(salt, &[ikm]))
+        SecretBytes::new(self.hmac(salt, ikm))
     }
 
-    /// HKDF-Expand (RFC 5869 section 2.3). `None` above 255 blocks.
-    pub(crate) fn expand(self, prk: &[u8], info: &[u8], len: usize) -> Option<SecretBytes> {
-        let blocks = u8::try_from(len.div_ceil(self.len())).ok()?;
-        let mut output = Vec::with_capacity(usize::from(blocks) * self.len());
-        let mut block = Vec::new();
-        for i in 1..=blocks {
-            block = self.hmac(prk, &[&block, info, &[i]]);
-            output.extend_from_slice(&block);
-        }
-        output.truncate(len);
-        Some(SecretBytes::new(output))
+    /// HKDF-Expand-Label to the length of the hash; a context has at most 255 octets.
+    ///
+    /// # Errors
+    /// As [`export`](super::exporter::export).
+    pub(crate) fn expand_label(self, secret: &[u8], label: &[u8], context: &[u8]) -> Result<SecretBytes> {
+        self.expand_label_to(secret, label, context, self.len())
     }
 
-    /// HKDF-Expand-Label. `None` where a length does not fit its field.
-    pub(crate) fn expand_label(
+    /// HKDF-Expand-Label to any length.
+    ///
+    /// # Errors
+    /// As [`export`](super::exporter::export).
+    pub(crate) fn expand_label_to(
         self,
         secret: &[u8],
         label: &[u8],
         context: &[u8],
         len: usize,
-    ) -> Option<SecretBytes> {
-        const PREFIX: &[u8] = b"tls13 ";
-        let mut info = u16::try_from(len).ok()?.to_be_bytes().to_vec();
-        info.push(u8::try_from(PREFIX.len() + label.len()).ok()?);
-        info.extend_from_slice(PREFIX);
-        info.extend_from_slice(label);
-        info.push(u8::try_from(context.len()).ok()?);
-        info.extend_from_slice(context);
-        self.expand(secret, &info, len)
+    ) -> Result<SecretBytes> {
+        let mut out = vec![0; len];
+        self.fill_by_label(secret, label, context, &mut out)?;
+        Ok(SecretBytes::new(out))
     }
 
     /// Derive-Secret, with the transcript already hashed.
     fn derive(self, secret: &SecretBytes, label: &'static [u8], transcript_hash: &[u8]) -> SecretBytes {
-        self.expand_label(secret.expose(), label, transcript_hash, self.len())
-            .expect("our labels and hashes fit their fields")
+        self.expand_label(secret.expose(), label, transcript_hash).expect("our labels are short")
     }
 
     fn derive_empty(self, secret: &SecretBytes, label: &'static [u8]) -> SecretBytes {
@@ -103,28 +88,16 @@ impl Hash {
 
     /// The value of a Finished message or of a binder (sections 4.4.4 and 4.2.11.2).
     pub(crate) fn finished(self, base_key: &SecretBytes, transcript_hash: &[u8]) -> Vec<u8> {
-        self.hmac(self.finished_key(base_key).expose(), &[transcript_hash])
+        self.hmac(self.finished_key(base_key).expose(), transcript_hash)
     }
 
-    /// The PSK of a session ticket (section 4.6.1). `None` when the nonce is longer than 255 octets.
+    /// The PSK of a session ticket (section 4.6.1).
     pub(crate) fn resumption_psk(
         self,
         resumption_master_secret: &[u8],
         ticket_nonce: &[u8],
-    ) -> Option<SecretBytes> {
-        self.expand_label(resumption_master_secret, b"resumption", ticket_nonce, self.len())
-    }
-
-    /// TLS-Exporter (section 7.5). `None` where a length does not fit its field.
-    pub(crate) fn export(
-        self,
-        secret: &SecretBytes,
-        label: &[u8],
-        context: &[u8],
-        len: usize,
-    ) -> Option<SecretBytes> {
-        let derived = self.expand_label(secret.expose(), label, &self.digest(&[]), self.len())?;
-        self.expand_label(derived.expose(), b"exporter", &self.digest(&[context]), len)
+    ) -> Result<SecretBytes> {
+        self.expand_label(resumption_master_secret, b"resumption", ticket_nonce)
     }
 }
 
@@ -154,13 +127,13 @@ impl PskKind {
 
 /// The first secret: from the PSK alone.
 pub(crate) struct EarlySecret {
-    hash: Hash,
+    hash: SuiteHash,
     pub(crate) secret: SecretBytes,
 }
 
 impl EarlySecret {
     /// From the PSK, or from zeros without one.
-    pub(crate) fn new(hash: Hash, psk: Option<&[u8]>) -> Self {
+    pub(crate) fn new(hash: SuiteHash, psk: Option<&[u8]>) -> Self {
         let zeros = vec![0; hash.len()];
         Self { hash, secret: hash.extract(&[], psk.unwrap_or(&zeros)) }
     }
@@ -182,7 +155,7 @@ impl EarlySecret {
 
 /// The second secret: PSK and (EC)DHE.
 pub(crate) struct HandshakeSecret {
-    hash: Hash,
+    hash: SuiteHash,
     pub(crate) secret: SecretBytes,
 }
 
@@ -205,7 +178,7 @@ impl HandshakeSecret {
 
 /// The third secret.
 pub(crate) struct MasterSecret {
-    hash: Hash,
+    hash: SuiteHash,
     pub(crate) secret: SecretBytes,
 }
 
@@ -213,27 +186,5 @@ impl MasterSecret {
     /// The hash is of the messages up to and including the server's Finished.
     pub(crate) fn exporter_master_secret(&self, server_finished_hash: &[u8]) -> SecretBytes {
         self.hash.derive(&self.secret, b"exp master", server_finished_hash)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn expand_ends_at_255_blocks() {
-        for hash in [Hash::Sha256, Hash::Sha384] {
-            let longest = 255 * hash.len();
-            assert_eq!(hash.expand(b"prk", b"", longest).unwrap().len(), longest);
-            assert!(hash.expand(b"prk", b"", longest + 1).is_none());
-        }
-    }
-
-    #[test]
-    fn labels_and_contexts_must_fit_one_octet_of_length() {
-        let hash = Hash::Sha256;
-        assert!(hash.expand_label(b"s", &[b'l'; 249], &[0; 255], 32).is_some());
-        assert!(hash.expand_label(b"s", &[b'l'; 250], &[], 32).is_none());
-        assert!(hash.expand_label(b"s", b"l", &[0; 256], 32).is_none());
     }
 }

@@ -10,10 +10,15 @@ use crate::binding::{ChannelBinding, EXPORTER_LABEL, EXPORTER_LEN};
 use crate::error::{Error, ErrorKind, Result, Rule};
 use crate::mechanism::{MechanismName, Outcome, Side};
 
-#[cfg(feature = "rustls")]
+#[cfg(any(feature = "aws-lc-rs", feature = "ring"))]
 pub mod certificate;
 #[cfg(feature = "vectors")]
+pub mod exporter;
+mod fingerprint;
+#[cfg(feature = "vectors")]
 pub(crate) mod key_schedule;
+
+pub use fingerprint::Fingerprint;
 
 /// Most octets that may cross an unverified tunnel in each direction: stream headers, features and SASL.
 pub const AUTHENTICATION_MAX: usize = 512 * 1024;
@@ -89,6 +94,30 @@ pub mod rules {
         what: "the TLS handshake has not finished",
         advice: "Wait for the handshake.",
     };
+    /// An exporter label that is taken.
+    pub static RESERVED_LABEL: Rule = Rule {
+        id: "tls-reserved-label",
+        kind: ErrorKind::Misuse,
+        source: "RFC 9266 section 4",
+        what: "this exporter label gives the channel binding and nothing else",
+        advice: "Choose a label of your own, EXPERIMENTAL-… unless it is registered.",
+    };
+    /// A record size no TLS record can have.
+    pub static RECORD_SIZE: Rule = Rule {
+        id: "tls-record-size",
+        kind: ErrorKind::Misuse,
+        source: "RFC 8446 section 5.2",
+        what: "the record size is out of range",
+        advice: "Choose 64 to 16406 octets; 4096 suits in-band bytestreams.",
+    };
+    /// Not a certificate fingerprint.
+    pub static BAD_FINGERPRINT: Rule = Rule {
+        id: "tls-bad-fingerprint",
+        kind: ErrorKind::Misuse,
+        source: "countersign",
+        what: "not a fingerprint: 64 hex digits, or 32 pairs with colons between them",
+        advice: "Copy the whole SHA-256 fingerprint from the other side.",
+    };
     /// A key or certificate could not be made.
     pub static SETUP: Rule = Rule {
         id: "tls-setup",
@@ -135,7 +164,7 @@ pub trait Endpoint: Send {
     /// Updates our sending keys and asks the peer to update its own (KeyUpdate, RFC 8446 section 4.6.3).
     ///
     /// # Errors
-    /// [`rules::NOT_READY`] before the handshake is done.
+    /// [`rules::NOT_READY`] before the handshake is done, [`rules::CLOSED`] after [`Endpoint::close`].
     fn rekey(&mut self) -> Result<()>;
 
     /// Queues close_notify: nothing more will be written.
@@ -207,6 +236,12 @@ impl Handshake {
         self.endpoint.transmit(out);
     }
 
+    /// Our side.
+    #[must_use]
+    pub fn side(&self) -> Side {
+        self.endpoint.side()
+    }
+
     /// Whether [`Handshake::finish`] will succeed.
     #[must_use]
     pub fn is_done(&self) -> bool {
@@ -267,18 +302,38 @@ impl<State> Tunnel<State> {
     /// Derives a value for another purpose under a label of your own.
     ///
     /// # Errors
-    /// [`rules::NOT_READY`], or when `label` is the channel binding's, which RFC 9266 section 4 reserves.
+    /// [`rules::RESERVED_LABEL`] for the channel binding's own label; [`rules::NOT_READY`] when the implementation
+    /// cannot give as much as `out` holds.
     pub fn export(&self, label: &[u8], context: &[u8], out: &mut [u8]) -> Result<()> {
         if label == EXPORTER_LABEL {
-            return Err(Error::new(&rules::NOT_READY).about("the channel-binding label is reserved"));
+            return Err(Error::new(&rules::RESERVED_LABEL));
         }
         self.endpoint.export(label, context, out)
+    }
+
+    /// Our side.
+    #[must_use]
+    pub fn side(&self) -> Side {
+        self.endpoint.side()
     }
 
     /// What the two ends agreed on.
     #[must_use]
     pub fn negotiated(&self) -> Option<Negotiated> {
         self.endpoint.negotiated()
+    }
+
+    /// The fingerprint of our own certificate, where one is used.
+    #[must_use]
+    pub fn fingerprint(&self) -> Option<Fingerprint> {
+        self.endpoint.certificate().map(Fingerprint::of)
+    }
+
+    /// The fingerprint of the certificate whose key the peer holds, where one was sent. It says who the peer is only
+    /// when compared with one that is known.
+    #[must_use]
+    pub fn peer_fingerprint(&self) -> Option<Fingerprint> {
+        self.endpoint.peer_certificate().map(Fingerprint::of)
     }
 
     /// Takes ciphertext from the peer.
@@ -320,19 +375,19 @@ impl Tunnel<Unverified> {
     /// # Errors
     /// [`rules::TOO_MUCH_UNVERIFIED`], [`rules::CLOSED`].
     pub fn send_authentication(&mut self, octets: &[u8]) -> Result<()> {
-        self.state.sent = within(self.state.sent, octets.len())?;
+        count(&mut self.state.sent, octets.len())?;
         self.endpoint.write(octets)
     }
 
-    /// Appends what arrived of the authentication exchange.
+    /// Appends what arrived of the authentication exchange. What the peer sent behind it comes along: keep the
+    /// rest and treat it as data of the tunnel only once [`Tunnel::verify`] has succeeded.
     ///
     /// # Errors
     /// [`rules::TOO_MUCH_UNVERIFIED`].
     pub fn receive_authentication(&mut self, out: &mut Vec<u8>) -> Result<()> {
         let before = out.len();
         self.endpoint.read(out);
-        self.state.received = within(self.state.received, out.len() - before)?;
-        Ok(())
+        count(&mut self.state.received, out.len() - before).inspect_err(|_| out.truncate(before))
     }
 
     /// Turns into a tunnel for application data.
@@ -349,12 +404,13 @@ impl Tunnel<Unverified> {
     }
 }
 
-fn within(so_far: usize, more: usize) -> Result<usize> {
-    let total = so_far.saturating_add(more);
-    if total > AUTHENTICATION_MAX {
-        return Err(Error::exceeds(&rules::TOO_MUCH_UNVERIFIED, total as u64, AUTHENTICATION_MAX as u64));
+/// Counts before it checks, so that who goes on after the error gets it again.
+fn count(total: &mut usize, more: usize) -> Result<()> {
+    *total = total.saturating_add(more);
+    if *total > AUTHENTICATION_MAX {
+        return Err(Error::exceeds(&rules::TOO_MUCH_UNVERIFIED, *total as u64, AUTHENTICATION_MAX as u64));
     }
-    Ok(total)
+    Ok(())
 }
 
 impl Tunnel<Verified> {
@@ -375,7 +431,7 @@ impl Tunnel<Verified> {
     /// not heal a leaked key: for that open a new tunnel.
     ///
     /// # Errors
-    /// [`rules::NOT_READY`].
+    /// [`rules::CLOSED`]; [`rules::NOT_READY`].
     pub fn rekey(&mut self) -> Result<()> {
         self.endpoint.rekey()
     }

@@ -1,5 +1,7 @@
 //! PBKDF2 (RFC 8018 section 5.2) and scrypt (RFC 7914).
 
+use std::num::NonZeroU32;
+
 use super::fields::{Checked, Fields, wrong};
 
 /// Iterations in one case: the most that RFC 6070 has.
@@ -10,7 +12,36 @@ const KEY_MAX: u64 = 1024;
 const SCRYPT_BLOCKS_MAX: u64 = 1 << 23;
 
 pub(super) fn pbkdf2_or_scrypt(case: &Fields<'_>) -> Checked {
-    if case.has("iterations") { Err(super::Fault::Unsupported("x")) } else { scrypt(case) }
+    if case.has("iterations") { pbkdf2(case) } else { scrypt(case) }
+}
+
+#[cfg(feature = "scram")]
+fn pbkdf2(case: &Fields<'_>) -> Checked {
+    use crate::scram::{self, HashFunction};
+
+    let hash = match case.text("hash")? {
+        "sha1" => HashFunction::Sha1,
+        "sha256" => HashFunction::Sha256,
+        "sha512" => HashFunction::Sha512,
+        "sha3_512" => HashFunction::Sha3_512,
+        other => return wrong(format!("hash is not one that PBKDF2 is used with here: {other}")),
+    };
+    let iterations = case.number("iterations", ITERATIONS_MAX)? as u32;
+    let Some(iterations) = NonZeroU32::new(iterations) else {
+        return wrong("iterations is 0");
+    };
+    let mut key = vec![0; case.number("dklen", KEY_MAX)? as usize];
+    let (password, salt, stated) = (case.octets("password")?, case.octets("salt")?, case.octets("dk")?);
+    if stated.len() != key.len() {
+        return wrong("dk does not have dklen octets");
+    }
+    scram::pbkdf2(hash, &password, &salt, iterations, &mut key);
+    case.expect("dk", &key)
+}
+
+#[cfg(not(feature = "scram"))]
+fn pbkdf2(case: &Fields<'_>) -> Checked {
+    super::needs_scram(case)
 }
 
 fn scrypt(case: &Fields<'_>) -> Checked {

@@ -9,12 +9,16 @@
 
 #[cfg(feature = "cpace")]
 mod cpace;
-#[cfg(any(feature = "opaque", feature = "spake2plus"))]
+#[cfg(any(feature = "cpace", feature = "opaque", feature = "spake2plus"))]
 mod example;
 mod fields;
 mod kdf;
 #[cfg(feature = "opaque")]
 mod opaque;
+mod prep;
+#[cfg(feature = "scram")]
+mod scram;
+mod server_end_point;
 #[cfg(feature = "spake2plus")]
 mod spake2plus;
 mod tls13;
@@ -154,23 +158,31 @@ static FAMILIES: &[Family] = &[
     #[cfg(not(feature = "opaque"))]
     Family { name: "opaque", check: not_implemented },
     Family { name: "pbkdf2", check: kdf::pbkdf2_or_scrypt },
-    Family { name: "precis", check: not_implemented },
+    Family { name: "precis", check: prep::opaque_string },
     Family { name: "sasl", check: not_implemented },
-    Family { name: "saslprep", check: not_implemented },
-    Family { name: "scram", check: not_implemented },
+    Family { name: "saslprep", check: prep::saslprep },
+    #[cfg(feature = "scram")]
+    Family { name: "scram", check: scram::check },
+    #[cfg(not(feature = "scram"))]
+    Family { name: "scram", check: needs_scram },
     #[cfg(feature = "spake2plus")]
     Family { name: "spake2plus", check: spake2plus::check },
     #[cfg(not(feature = "spake2plus"))]
     Family { name: "spake2plus", check: not_implemented },
     Family { name: "srp", check: not_implemented },
     Family { name: "srp6a", check: not_implemented },
-    Family { name: "tls", check: not_implemented },
+    Family { name: "tls", check: server_end_point::check },
     Family { name: "tls12", check: not_implemented },
     Family { name: "tls13", check: tls13::check },
 ];
 
 fn not_implemented(_: &Fields<'_>) -> Checked {
     Err(Fault::Unsupported("this build does not implement the family"))
+}
+
+#[cfg(not(feature = "scram"))]
+fn needs_scram(_: &Fields<'_>) -> Checked {
+    Err(Fault::Unsupported("this build lacks the feature `scram`"))
 }
 
 /// What became of one case.

@@ -4,9 +4,8 @@ use curve25519_dalek::MontgomeryPoint;
 use p256::elliptic_curve::sec1::ToSec1Point;
 
 use super::fields::{Checked, Fields, from_hex, same, wrong};
-use crate::binding::{EXPORTER_LABEL, EXPORTER_LEN};
-use crate::secret::SecretBytes;
-use crate::tls::key_schedule::{EarlySecret, Hash, PskKind};
+use crate::tls::exporter::{self, SuiteHash};
+use crate::tls::key_schedule::{EarlySecret, PskKind};
 
 const NAMED_GROUP_P256: u16 = 0x0017;
 const NAMED_GROUP_X25519: u16 = 0x001d;
@@ -24,10 +23,10 @@ pub(super) fn check(case: &Fields<'_>) -> Checked {
     }
 }
 
-fn hash(case: &Fields<'_>, field: &str) -> Checked<Hash> {
+fn hash(case: &Fields<'_>, field: &str) -> Checked<SuiteHash> {
     match case.text(field)? {
-        "sha256" => Ok(Hash::Sha256),
-        "sha384" => Ok(Hash::Sha384),
+        "sha256" => Ok(SuiteHash::Sha256),
+        "sha384" => Ok(SuiteHash::Sha384),
         other => wrong(format!("{field} is no hash of a TLS 1.3 suite: {other}")),
     }
 }
@@ -75,26 +74,25 @@ fn handshake(case: &Fields<'_>) -> Checked {
     case.expect("transcript_hash_ch_to_server_finished", &finished_hash)?;
     let master = handshake.master();
     case.expect("master_secret", master.secret.expose())?;
-    let exporter = master.exporter_master_secret(&finished_hash);
-    case.expect("exporter_master_secret", exporter.expose())?;
-    let binding = hash.export(&exporter, EXPORTER_LABEL, &[], EXPORTER_LEN);
-    case.expect("tls_exporter_channel_binding", expose(binding.as_ref()))?;
+    let exporter_master_secret = master.exporter_master_secret(&finished_hash);
+    case.expect("exporter_master_secret", exporter_master_secret.expose())?;
+    let binding = exporter::channel_binding(hash, exporter_master_secret.expose());
+    case.expect("tls_exporter_channel_binding", binding.data())?;
     case.expect("client_finished_no_client_auth", &hash.finished(&client_traffic, &finished_hash))
 }
 
-fn binder(case: &Fields<'_>, hash: Hash, early: &EarlySecret, psk: &[u8], hellos: &Hellos) -> Checked {
+fn binder(case: &Fields<'_>, hash: SuiteHash, early: &EarlySecret, psk: &[u8], hellos: &Hellos) -> Checked {
     let hello = &hellos.client;
     let label = case.text("binder_label")?;
     let Some(kind) = PskKind::ALL.into_iter().find(|kind| kind.label() == label) else {
         return wrong(format!("binder_label is not known: {label}"));
     };
-    if let Some(origin) = case.optional("psk_origin", Fields::object)? {
+    if kind == PskKind::Resumption {
+        let origin = case.object("psk_origin")?;
         let secret = origin.octets("resumption_master_secret")?;
-        let from_ticket = hash.resumption_psk(&secret, &origin.octets("ticket_nonce")?);
-        same("psk", expose(from_ticket.as_ref()), psk)?;
+        let from_ticket = hash.resumption_psk(&secret, &origin.octets("ticket_nonce")?)?;
+        same("psk", from_ticket.expose(), psk)?;
         origin.finish()?;
-    }
-    if case.has("early_exporter_master_secret") {
         let secret = early.early_exporter_master_secret(&hash.digest(&[hello]));
         case.expect("early_exporter_master_secret", secret.expose())?;
     }
@@ -134,7 +132,7 @@ impl Hellos {
     }
 
     /// RFC 8446 section 4.4.1: the first of two ClientHellos is replaced by its hash.
-    fn transcript(&self, hash: Hash) -> Vec<u8> {
+    fn transcript(&self, hash: SuiteHash) -> Vec<u8> {
         let mut transcript = Vec::new();
         if let Some((first, request)) = &self.retry {
             transcript.extend(message(254, &hash.digest(&[first])));
@@ -235,18 +233,13 @@ fn message(kind: u8, body: &[u8]) -> Vec<u8> {
     [&[kind, 0, 0, len], body].concat()
 }
 
-/// Of what a length did not allow, nothing: the comparison then fails.
-fn expose(secret: Option<&SecretBytes>) -> &[u8] {
-    secret.map_or(&[], SecretBytes::expose)
-}
-
 /// RFC 9258 section 5.1: one external PSK becomes one PSK for each protocol and KDF.
 fn importer(case: &Fields<'_>) -> Checked {
     let psk_hash = hash(case, "epsk_hash")?;
     let target = case.array("target_kdf")?;
     let target_hash = match u16::from_be_bytes(target) {
-        1 => Hash::Sha256,
-        2 => Hash::Sha384,
+        1 => SuiteHash::Sha256,
+        2 => SuiteHash::Sha384,
         other => return wrong(format!("target_kdf is not known: {other}")),
     };
     let protocol = case.array::<2>("target_protocol")?;
@@ -266,10 +259,10 @@ fn importer(case: &Fields<'_>) -> Checked {
     let epskx = psk_hash.extract(&[], &case.octets("epsk")?);
     case.expect("epskx_computed", epskx.expose())?;
     let identity_hash = psk_hash.digest(&[&identity]);
-    let ipskx = psk_hash.expand_label(epskx.expose(), b"derived psk", &identity_hash, target_hash.len());
-    let ipskx = expose(ipskx.as_ref());
-    case.expect("ipskx", ipskx)?;
-    let early = EarlySecret::new(target_hash, Some(ipskx));
+    let ipskx =
+        psk_hash.expand_label_to(epskx.expose(), b"derived psk", &identity_hash, target_hash.len())?;
+    case.expect("ipskx", ipskx.expose())?;
+    let early = EarlySecret::new(target_hash, Some(ipskx.expose()));
     case.expect("early_secret_computed", early.secret.expose())?;
     case.expect("binder_key_imp_computed", early.binder_key(PskKind::Imported).expose())?;
     case.expect("binder_key_ext_computed", early.binder_key(PskKind::External).expose())

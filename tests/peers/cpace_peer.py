@@ -4,7 +4,7 @@
 It shares no code with the library and needs nothing but Python 3.8. It is a test peer: not constant-time.
 
     cpace_peer.py client|server
-    cpace_peer.py check FILE        recomputes every exchange of vectors/cpace_sasl.json, in both roles
+    cpace_peer.py check FILE        recomputes every value of vectors/cpace_sasl.json, in both roles
 
 Standard input and output carry one JSON object for each line. The first line in is the set-up:
 
@@ -256,9 +256,9 @@ class Session:
     def text(self, name):
         return self.setup[name].encode()
 
-    def channel_identifier(self, authcid, authzid):
-        setup, cb_data = self.setup, bytes.fromhex(self.setup["cb_data"])
-        context = hashlib.sha256(
+    def context_digest(self):
+        setup = self.setup
+        return hashlib.sha256(
             item(b"countersign context v1")
             + item(self.text("initiator"))
             + item(self.text("responder"))
@@ -266,6 +266,9 @@ class Session:
             + sequence(sorted(t.encode() for t in setup["binding_types"]))
             + sequence([bytes.fromhex(o) for o in setup["offers"]])
         ).digest()
+
+    def channel_identifier(self, authcid, authzid):
+        cb_data, context = bytes.fromhex(self.setup["cb_data"]), self.context_digest()
         names = [self.text(n) for n in ("mechanism", "initiator", "responder")]
         parts = [b"countersign channel identifier v1", *names, authcid, authzid, self.text("cb_type"), cb_data, context]
         return b"".join(item(part) for part in parts)
@@ -274,14 +277,15 @@ class Session:
         cb_data = bytes.fromhex(self.setup["cb_data"])
         return hashlib.sha256(lv_cat(b"countersign CPace sid v1", self.text("cb_type"), cb_data)).digest()
 
-    def generator(self, prs, authcid, authzid):
-        dsi, ci = self.group.dsi, self.channel_identifier(authcid, authzid)
-        zeros = bytes(max(0, 127 - len(prepend_len(prs)) - len(prepend_len(dsi))))
-        return self.group.map(sha512(lv_cat(dsi, prs, zeros, ci, self.sid())))
-
     def share(self, prs, authcid, authzid, scalar=None):
+        dsi, ci, sid = self.group.dsi, self.channel_identifier(authcid, authzid), self.sid()
+        zeros = bytes(max(0, 127 - len(prepend_len(prs)) - len(prepend_len(dsi))))
+        string = lv_cat(dsi, prs, zeros, ci, sid)
+        generator = self.group.map(sha512(string))
         self.scalar = scalar or self.group.sample_scalar()
-        self.own = self.group.encode(self.group.multiply(self.scalar, self.generator(prs, authcid, authzid)))
+        self.own = self.group.encode(self.group.multiply(self.scalar, generator))
+        self.values = {"context_digest": self.context_digest(), "CI": ci, "sid": sid, "PRS": prs}
+        self.values.update(generator_string=string, generator=self.group.encode(generator))
         return self.own
 
     def agree(self, theirs, ya, ada, yb, adb):
@@ -295,6 +299,8 @@ class Session:
         isk = sha512(lv_cat(self.group.dsi + b"_ISK", sid, k) + transcript)
         mac_key = sha512(b"CPaceMac" + sid + isk)
         ta, tb = mac(mac_key, lv_cat(ya, ada)), mac(mac_key, lv_cat(yb, adb))
+        self.values.update(ADa=ada, Ya=ya, ADb=adb, Yb=yb, K=k, transcript=transcript, ISK=isk, mac_key=mac_key)
+        self.values.update(Ta=ta, Tb=tb)
         return ta, tb, mac(isk, b"countersign session key v1\x01")
 
 
@@ -401,10 +407,15 @@ def check(path):
         setup = {**case, "offers": [offer.encode().hex() for offer in case["offers"]]}
         names = ("client_share", "server_share", "client_confirm", "client_scalar", "server_scalar", "session_key")
         first, second, third, client_scalar, server_scalar, key = (bytes.fromhex(case[name]) for name in names)
-        ours = client(Session(setup), Replay([second], [first, third]), client_scalar)
-        theirs = server(Session(setup), Replay([first, third], [second]), server_scalar)
+        initiator, responder = Session(setup), Session(setup)
+        ours = client(initiator, Replay([second], [first, third]), client_scalar)
+        theirs = server(responder, Replay([first, third], [second]), server_scalar)
         if not ours == theirs == key:
             raise Failure("a key differs")
+        for session in (initiator, responder):
+            for name, value in session.values.items():
+                if value.hex() != case[name]:
+                    raise Failure(name + " differs")
     Pipe.write({"checked": len(cases)})
     return 0
 
