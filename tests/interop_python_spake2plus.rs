@@ -110,7 +110,8 @@ fn continued(step: Result<Step>) -> Vec<u8> {
 /// Our client up to the server's share, which it has not yet taken.
 fn up_to_the_share(peer: &mut Peer, client: &mut dyn Mechanism) -> Vec<u8> {
     peer.send(&continued(client.step(&[])));
-    peer.send(&continued(client.step(&peer.receive())));
+    let record = peer.receive();
+    peer.send(&continued(client.step(&record)));
     peer.receive()
 }
 
