@@ -1,5 +1,6 @@
 //! Both roles of SPAKE2PLUS-P256-PLUS against a Python program that was written from the document alone.
 #![cfg(feature = "spake2plus")]
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod common;
 #[path = "common/peer.rs"]
