@@ -25,6 +25,8 @@ pub mod tls;
 pub mod vectors;
 #[cfg(any(feature = "cpace", feature = "opaque", feature = "spake2plus"))]
 pub mod wire;
+#[cfg(feature = "xmpp")]
+pub mod xmpp;
 
 pub use binding::{BindingType, ChannelBinding};
 pub use context::Context;

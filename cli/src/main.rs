@@ -4,10 +4,15 @@
 //! [`Failure`](exit::Failure) or in nothing; what all of them share is in `exit`, `output` and `password`.
 #![forbid(unsafe_code)]
 
+mod account;
+mod connect;
+mod demo;
 mod exit;
+mod listen;
 mod output;
-#[allow(dead_code, reason = "for the commands that take a password")]
 mod password;
+mod serve;
+mod talk;
 mod vectors;
 
 use std::process::ExitCode;
@@ -24,11 +29,19 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    Demo(demo::Args),
+    Serve(serve::Args),
+    Listen(listen::Args),
+    Connect(connect::Args),
     Vectors(vectors::Args),
 }
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
+        Command::Demo(args) => demo::run(&args),
+        Command::Serve(args) => serve::run(&args),
+        Command::Listen(args) => listen::run(&args),
+        Command::Connect(args) => connect::run(&args),
         Command::Vectors(args) => vectors::run(&args),
     };
     exit::report(result)

@@ -35,6 +35,11 @@ pub(crate) fn note(tone: Tone, label: &str, text: impl Display) {
     let _ = writeln!(stderr, "{label} {text}");
 }
 
+/// Writes one line of JSON to stderr, where stdout belongs to the data.
+pub(crate) fn note_json(value: &serde_json::Value) {
+    let _ = writeln!(io::stderr(), "{value}");
+}
+
 /// Whether this stream shows colours: a terminal, and the user does not object (<https://no-color.org>).
 pub(crate) fn colour(stream: &impl IsTerminal) -> bool {
     stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())

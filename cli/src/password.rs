@@ -22,6 +22,11 @@ pub(crate) struct PasswordArgs {
 }
 
 impl PasswordArgs {
+    /// For a second password, whose option has another name.
+    pub(crate) fn from_file(password_file: Option<PathBuf>) -> Self {
+        Self { password_file }
+    }
+
     /// Reads the password from where the user said, or asks for it without showing it.
     pub(crate) fn read(&self, prompt: &str) -> Result<Password, Failure> {
         match &self.password_file {

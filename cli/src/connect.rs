@@ -1,0 +1,55 @@
+//! `countersign connect`: opens a session with a peer who listens.
+
+use countersign::Side;
+use countersign::xmpp::driver::Driver;
+use countersign::xmpp::{InitiatorConfig, Jid};
+
+use crate::account::{AccountArgs, TunnelArgs, endpoint, runtime, with_resource};
+use crate::exit::Failure;
+use crate::talk::{AtEnd, talk};
+
+/// Open a tunnel to a peer who listens, then chat or send data
+///
+/// On a terminal each line is a message; Ctrl-D ends the session. When stdin is a file or a pipe, its octets pass
+/// unchanged and the session ends with them.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  countersign connect --jid alice@home.example --to bob@home.example
+  tar c photos | countersign connect --jid alice@home.example --to bob@home.example \\
+      --account-password-file account.txt --password-file secret.txt
+
+Both passwords are asked for when no file is given; they never stand on the command line.
+Exit codes: see countersign --help.")]
+pub(crate) struct Args {
+    #[command(flatten)]
+    account: AccountArgs,
+    /// The peer, user@domain or user@domain/resource
+    #[arg(long, value_name = "JID")]
+    to: Jid,
+    #[command(flatten)]
+    tunnel: TunnelArgs,
+}
+
+pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+    let peer = match args.to.clone().try_into_full() {
+        Ok(full) => full,
+        Err(bare) => with_resource(&bare)?,
+    };
+    let policy = args.tunnel.policy()?;
+    let account_password = args.account.password()?;
+    let shared = args.tunnel.password()?;
+    let runtime = runtime()?;
+    let result = runtime.block_on(async {
+        let handle = Driver::spawn(args.account.log_in(account_password).await?, None);
+        let config = InitiatorConfig::new(handle.own_jid().clone(), peer, shared)
+            .with_policy(policy)
+            .with_limits(args.tunnel.limits());
+        let stream = handle.connect(config, endpoint(Side::Client)?).await?;
+        args.tunnel.announce(&stream);
+        let ended = talk(stream, AtEnd::Close).await;
+        handle.finish().await;
+        ended
+    });
+    runtime.shutdown_background();
+    result
+}

@@ -1,0 +1,491 @@
+//! `countersign demo`: an embedded server, Alice and Bob, a tunnel with every mechanism, and every attack.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use countersign::mechanism::Properties;
+use countersign::prep::Preparation;
+use countersign::registry::{self, CredentialStore, MemoryStore, Registered, SharedPassword};
+use countersign::sasl::{Floor, Policy};
+use countersign::xmpp::client::{Client, Login};
+use countersign::xmpp::driver::{Driver, E2eStream, Handle};
+use countersign::xmpp::server::{Attack, Config, Server};
+use countersign::xmpp::{
+    Acceptance, BareJid, Event, FullJid, InitiatorConfig, Jid, Limits, ResponderConfig, Statistics, ns,
+};
+use countersign::{Error, ErrorKind, MechanismName, Password, Rule, Side, system_rng};
+use serde_json::{Value, json};
+
+use crate::account::{endpoint, runtime};
+use crate::exit::{Exit, Failure};
+use crate::output;
+use crate::serve::make_up;
+
+const DOMAIN: &str = "home.example";
+const ALICE: &str = "alice@home.example/laptop";
+const BOB: &str = "bob@home.example/tablet";
+
+/// What Alice and Bob share: short, as people choose them.
+const SHARED: &str = "rosebud 1941";
+
+/// Longest wait for a tunnel to come up or to be refused.
+const HANDSHAKE: Duration = Duration::from_secs(20);
+
+/// Longest wait for anything in the demo.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+static NO_END: Rule = Rule {
+    id: "demo-no-end",
+    kind: ErrorKind::TimedOut,
+    source: "countersign demo",
+    what: "the run neither succeeded nor failed in time",
+    advice: "Run the demo again; if it happens every time, report it.",
+};
+
+static WRONG_MESSAGE: Rule = Rule {
+    id: "demo-wrong-message",
+    kind: ErrorKind::PeerMisbehaved,
+    source: "countersign demo",
+    what: "another message arrived than was sent",
+    advice: "Report this: it is a defect.",
+};
+
+/// Set up a tunnel with every mechanism, then run every attack
+///
+/// Starts a server on loopback and two clients that share a short password. Each mechanism of this build sets up a
+/// tunnel and carries messages both ways; then the server turns against them, and both ends refuse.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  countersign demo
+  countersign demo --json
+
+Ends with 0 when every honest run succeeded and every attack was refused by both ends, else with 1.")]
+pub(crate) struct Args {
+    /// Print everything as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+    let runtime = runtime()?;
+    let result = runtime.block_on(async { demo(args).await });
+    runtime.shutdown_background();
+    result
+}
+
+async fn demo(args: &Args) -> Result<(), Failure> {
+    let say = |text: &str| if args.json { Ok(()) } else { output::print(text) };
+    let accounts = Accounts::new()?;
+
+    say("Alice and Bob share a short password. The XMPP server between them is not trusted.\n")?;
+    let mut honest = Vec::new();
+    let stage = Stage::set(&accounts, None).await?;
+    for row in bound() {
+        honest.push(Honest { row, result: stage.converse(row.name()).await });
+    }
+    stage.strike().await;
+    say("Tunnels, end to end:\n")?;
+    say(&format!("{}\n", tunnels(&honest)))?;
+
+    let mut logins = Vec::new();
+    for row in unbound() {
+        logins.push((row, accounts.log_in_with(row).await));
+    }
+    say("Without a channel binding: for logging in to a server, refused for tunnels:\n")?;
+    say(&format!("{}\n", login_table(&logins)))?;
+
+    let mut refused = Vec::new();
+    for attack in Attack::ALL {
+        let stage = Stage::set(&accounts, Some(attack)).await?;
+        for row in bound() {
+            refused.push(Refused {
+                attack,
+                mechanism: row.name().clone(),
+                ends: stage.attacked(row.name()).await,
+            });
+        }
+        stage.strike().await;
+    }
+    say("The server attacks:\n")?;
+    say(&attacks(&refused))?;
+
+    let failed = honest.iter().filter(|run| run.result.is_err()).count()
+        + logins.iter().filter(|(_, result)| result.is_err()).count()
+        + refused.iter().filter(|run| run.ends.both().is_none()).count();
+    if args.json {
+        output::print(format_args!("{:#}", to_json(&honest, &logins, &refused, failed == 0)))?;
+    }
+    if failed > 0 {
+        return Err(Failure::new(
+            Exit::CheckFailed,
+            format!("{failed} runs of the demo did not end as they must"),
+            "Report this with the output above: it is a defect.",
+        ));
+    }
+    say(&format!(
+        "\n{} tunnels and {} logins succeeded; {} attacks were refused by both ends.",
+        honest.len(),
+        logins.len(),
+        refused.len()
+    ))
+}
+
+/// The mechanisms that can open a tunnel.
+fn bound() -> impl Iterator<Item = &'static Registered> {
+    registry::all().iter().filter(|row| row.properties().needs_binding)
+}
+
+/// The mechanisms that cannot.
+fn unbound() -> impl Iterator<Item = &'static Registered> {
+    registry::all().iter().filter(|row| !row.properties().needs_binding)
+}
+
+/// The accounts of both clients at the server, with a record for every mechanism that can log in.
+struct Accounts {
+    store: Arc<dyn CredentialStore>,
+    logins: Vec<MechanismName>,
+    passwords: BTreeMap<BareJid, Password>,
+}
+
+impl Accounts {
+    fn new() -> Result<Self, Failure> {
+        let mut rng = system_rng();
+        let mut store = MemoryStore::new(&mut rng);
+        let mut passwords = BTreeMap::new();
+        for jid in [ALICE, BOB] {
+            let jid = full(jid).to_bare();
+            let user = jid.node().map(|node| node.as_str().to_owned()).unwrap_or_default();
+            let password = make_up();
+            for row in unbound() {
+                let record = row.enroll(&user, &password, Preparation::SaslPrep, &mut rng)?;
+                store.insert(row.name(), &user, record)?;
+            }
+            passwords.insert(jid, password);
+        }
+        let logins = unbound().map(|row| row.name().clone()).collect();
+        Ok(Self { store: Arc::new(store), logins, passwords })
+    }
+
+    async fn serve(&self, attack: Option<Attack>) -> Result<Server, Error> {
+        let config = Config::new(DOMAIN, self.store.clone())
+            .with_mechanisms(self.logins.iter().cloned())
+            .with_attack(attack);
+        Server::bind(config).await
+    }
+
+    async fn log_in(&self, server: &Server, jid: &str, policy: Option<Policy>) -> Result<Client, Error> {
+        let jid = full(jid);
+        let password = self.passwords[&jid.to_bare()].clone();
+        let mut login = Login::new(Jid::from(jid), password)?;
+        if let Some(policy) = policy {
+            login = login.with_policy(policy);
+        }
+        Client::connect(server.local_addr(), login).await
+    }
+
+    /// Logs Alice in with one mechanism, and gives how long that took.
+    async fn log_in_with(&self, row: &Registered) -> Result<Duration, Error> {
+        let server = self.serve(None).await?;
+        let policy = Policy::named([row.name().clone()]).with_floor(Floor::Named);
+        let start = Instant::now();
+        let client = self.log_in(&server, ALICE, Some(policy)).await?;
+        let took = start.elapsed();
+        client.close().await?;
+        server.shutdown().await;
+        Ok(took)
+    }
+}
+
+fn full(jid: &str) -> FullJid {
+    jid.parse().expect("the demo's own addresses are well formed")
+}
+
+/// A server and both clients, logged in.
+struct Stage {
+    server: Server,
+    alice: Handle,
+    bob: Handle,
+    /// What Bob accepts; changed between runs.
+    policy: Arc<std::sync::Mutex<Policy>>,
+}
+
+/// What a run in which both ends were honest has shown.
+struct Conversation {
+    took: Duration,
+    statistics: Statistics,
+    group: String,
+}
+
+impl Stage {
+    async fn set(accounts: &Accounts, attack: Option<Attack>) -> Result<Self, Failure> {
+        let server = accounts.serve(attack).await?;
+        let alice = Driver::spawn(accounts.log_in(&server, ALICE, None).await?, None);
+        let bob = accounts.log_in(&server, BOB, None).await?;
+        let own = bob.jid().clone();
+        let policy = Arc::new(std::sync::Mutex::new(Policy::default()));
+        let gate = {
+            let policy = policy.clone();
+            let alice = full(ALICE).to_bare();
+            let shared = SharedPassword::new(
+                alice.as_str(),
+                Password::new(SHARED),
+                Preparation::default(),
+                system_rng(),
+            )?;
+            let shared: Arc<dyn CredentialStore> = Arc::new(shared);
+            move |peer: &FullJid| {
+                if peer.to_bare() != alice {
+                    return None;
+                }
+                let policy = policy.lock().ok()?.clone();
+                let config = ResponderConfig::new(own.clone(), shared.clone())
+                    .with_policy(policy)
+                    .with_limits(Limits::default().with_handshake(HANDSHAKE));
+                let endpoint = endpoint(Side::Server).ok()?;
+                Some(Acceptance { config, endpoint, rng: Box::new(system_rng()) })
+            }
+        };
+        let bob = Driver::spawn(bob, Some(Box::new(gate)));
+        Ok(Self { server, alice, bob, policy })
+    }
+
+    /// Opens a session that must take this mechanism, and gives what each end says.
+    async fn open(&self, mechanism: &MechanismName) -> (Result<E2eStream, Error>, Result<E2eStream, Error>) {
+        // Both could do every other one too: so there is something to strike from the lists.
+        let others = bound().map(Registered::name).filter(|name| *name != mechanism);
+        let policy = Policy::named([mechanism].into_iter().chain(others).cloned());
+        self.offer(policy.clone());
+        let config = InitiatorConfig::new(full(ALICE), full(BOB), Password::new(SHARED))
+            .with_policy(policy)
+            .with_limits(Limits::default().with_handshake(HANDSHAKE));
+        let connect = async { self.alice.connect(config, endpoint(Side::Client)?).await };
+        tokio::join!(patient(connect), patient(self.bob.accept()))
+    }
+
+    /// Sets what Bob offers.
+    fn offer(&self, policy: Policy) {
+        if let Ok(mut offered) = self.policy.lock() {
+            *offered = policy;
+        }
+    }
+
+    /// A tunnel, a message each way, a key update, a proper end.
+    async fn converse(&self, mechanism: &MechanismName) -> Result<Conversation, Error> {
+        let start = Instant::now();
+        let (alice, bob) = self.open(mechanism).await;
+        let (mut alice, mut bob) = (alice?, bob?);
+        let took = start.elapsed();
+        let statistics = alice.statistics().await?;
+        let group = alice.established().negotiated.as_ref().map_or_else(String::new, |tls| tls.group.clone());
+        alice.send_message("Is it you, Bob?").await?;
+        expect(&mut bob, "Is it you, Bob?").await?;
+        alice.rekey().await?;
+        bob.send_message("It is. Nobody else can read this.").await?;
+        expect(&mut alice, "It is. Nobody else can read this.").await?;
+        let (closed, read) = tokio::join!(patient(alice.finish()), patient(drain(bob)));
+        closed.and(read)?;
+        Ok(Conversation { took, statistics, group })
+    }
+
+    /// The same while the server attacks: both ends must refuse.
+    async fn attacked(&self, mechanism: &MechanismName) -> Ends {
+        let (alice, bob) = self.open(mechanism).await;
+        Ends { alice: alice.err(), bob: bob.err() }
+    }
+
+    async fn strike(self) {
+        let Self { server, alice, bob, .. } = self;
+        tokio::join!(alice.finish(), bob.finish());
+        server.shutdown().await;
+    }
+}
+
+/// How an attacked run ended at each end; `None` is a success, which must not be.
+struct Ends {
+    alice: Option<Error>,
+    bob: Option<Error>,
+}
+
+impl Ends {
+    fn both(&self) -> Option<(&Error, &Error)> {
+        self.alice.as_ref().zip(self.bob.as_ref())
+    }
+}
+
+struct Honest {
+    row: &'static Registered,
+    result: Result<Conversation, Error>,
+}
+
+struct Refused {
+    attack: Attack,
+    mechanism: MechanismName,
+    ends: Ends,
+}
+
+async fn patient<T>(run: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    tokio::time::timeout(PATIENCE, run).await.unwrap_or_else(|_| Err(Error::new(&NO_END)))
+}
+
+async fn expect(stream: &mut E2eStream, text: &str) -> Result<(), Error> {
+    let wrong = || Error::new(&WRONG_MESSAGE);
+    match patient(async { Ok(stream.recv().await) }).await? {
+        Some(Event::Stanza(stanza)) => match stanza.get_child("body", ns::CLIENT) {
+            Some(body) if body.text() == text => Ok(()),
+            _ => Err(wrong()),
+        },
+        Some(Event::Failed(error)) => Err(error),
+        _ => Err(wrong()),
+    }
+}
+
+async fn drain(mut stream: E2eStream) -> Result<(), Error> {
+    while let Some(event) = stream.recv().await {
+        if let Event::Failed(error) = event {
+            return Err(error);
+        }
+    }
+    Ok(())
+}
+
+fn tunnels(runs: &[Honest]) -> String {
+    let header = [
+        "mechanism",
+        "round trips",
+        "bytes",
+        "ms",
+        "proof",
+        "key confirmed",
+        "a listener gets",
+        "an impostor gets",
+        "a thief of Bob's record gets",
+    ];
+    let mut table = output::table(&header, 3);
+    for Honest { row, result } in runs {
+        let properties = row.properties();
+        let [trips, bytes, took] = match result {
+            Ok(run) => [
+                run.statistics.round_trips.to_string(),
+                (run.statistics.octets_sent + run.statistics.octets_received).to_string(),
+                milliseconds(run.took),
+            ],
+            Err(_) => ["-".to_owned(), "-".to_owned(), "failed".to_owned()],
+        };
+        table.add_row([
+            row.name().to_string(),
+            trips,
+            bytes,
+            took,
+            properties.place.to_string(),
+            confirmed(&properties).to_owned(),
+            properties.listener.to_string(),
+            properties.impostor.to_string(),
+            properties.thief.to_string(),
+        ]);
+    }
+    let mut text = output::lines(&table);
+    for Honest { row, result } in runs {
+        if let Err(error) = result {
+            text.push_str(&format!("\n  {}: {error}", row.name()));
+        }
+    }
+    text
+}
+
+fn confirmed(properties: &Properties) -> &'static str {
+    if properties.mutual { "both ways" } else { "one way" }
+}
+
+fn login_table(logins: &[(&Registered, Result<Duration, Error>)]) -> String {
+    let mut table = output::table(&["mechanism", "ms", "a listener gets", "an impostor gets"], 1);
+    for (row, result) in logins {
+        let properties = row.properties();
+        table.add_row([
+            row.name().to_string(),
+            result.as_ref().map_or_else(ToString::to_string, |took| milliseconds(*took)),
+            properties.listener.to_string(),
+            properties.impostor.to_string(),
+        ]);
+    }
+    output::lines(&table)
+}
+
+fn attacks(runs: &[Refused]) -> String {
+    let mut text = String::new();
+    for attack in Attack::ALL {
+        let of_this = runs.iter().filter(|run| run.attack == attack).collect::<Vec<_>>();
+        let refused = of_this.iter().filter(|run| run.ends.both().is_some()).count();
+        text.push_str(&format!(
+            "  {attack}: refused by both ends with {refused} of {} mechanisms\n",
+            of_this.len()
+        ));
+        // Mechanisms that fail in the same words share a line.
+        let mut reasons = BTreeMap::<(String, String), Vec<&str>>::new();
+        for run in of_this {
+            let why = |end: &Option<Error>| end.as_ref().map_or("ACCEPTED".to_owned(), ToString::to_string);
+            reasons
+                .entry((why(&run.ends.alice), why(&run.ends.bob)))
+                .or_default()
+                .push(run.mechanism.as_str());
+        }
+        for ((alice, bob), mechanisms) in reasons {
+            text.push_str(&format!(
+                "    {}\n      Alice: {alice}\n      Bob:   {bob}\n",
+                mechanisms.join(", ")
+            ));
+        }
+    }
+    text.trim_end().to_owned()
+}
+
+fn milliseconds(time: Duration) -> String {
+    format!("{:.0}", time.as_secs_f64() * 1000.0)
+}
+
+fn to_json(
+    honest: &[Honest],
+    logins: &[(&Registered, Result<Duration, Error>)],
+    refused: &[Refused],
+    ok: bool,
+) -> Value {
+    let failure = |error: &Error| json!({ "rule": error.rule().id, "what": error.to_string() });
+    let tunnels = honest.iter().map(|Honest { row, result }| {
+        let properties = row.properties();
+        json!({
+            "mechanism": row.name().as_str(),
+            "proof": properties.place.to_string(),
+            "round_trips": result.as_ref().ok().map(|run| run.statistics.round_trips),
+            "bytes": result.as_ref().ok().map(|run| run.statistics.octets_sent + run.statistics.octets_received),
+            "milliseconds": result.as_ref().ok().map(|run| run.took.as_secs_f64() * 1000.0),
+            "group": result.as_ref().ok().map(|run| run.group.as_str()),
+            "key_confirmed": confirmed(&properties),
+            "listener": properties.listener.to_string(),
+            "impostor": properties.impostor.to_string(),
+            "thief": properties.thief.to_string(),
+            "failure": result.as_ref().err().map(failure),
+        })
+    });
+    let logins = logins.iter().map(|(row, result)| {
+        json!({
+            "mechanism": row.name().as_str(),
+            "milliseconds": result.as_ref().ok().map(|took| took.as_secs_f64() * 1000.0),
+            "failure": result.as_ref().err().map(failure),
+        })
+    });
+    let attacks = refused.iter().map(|run| {
+        json!({
+            "attack": run.attack.name(),
+            "mechanism": run.mechanism.as_str(),
+            "refused": run.ends.both().is_some(),
+            "alice": run.ends.alice.as_ref().map(failure),
+            "bob": run.ends.bob.as_ref().map(failure),
+        })
+    });
+    json!({
+        "ok": ok,
+        "tunnels": tunnels.collect::<Vec<_>>(),
+        "logins": logins.collect::<Vec<_>>(),
+        "attacks": attacks.collect::<Vec<_>>(),
+    })
+}

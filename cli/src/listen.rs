@@ -1,0 +1,72 @@
+//! `countersign listen`: waits for a peer who proves the shared password.
+
+use std::sync::Arc;
+
+use countersign::prep::Preparation;
+use countersign::registry::SharedPassword;
+use countersign::xmpp::driver::Driver;
+use countersign::xmpp::{Acceptance, BareJid, FullJid, ResponderConfig};
+use countersign::{Side, system_rng};
+
+use crate::account::{AccountArgs, TunnelArgs, endpoint, runtime};
+use crate::exit::Failure;
+use crate::output::{self, Tone};
+use crate::talk::{AtEnd, talk};
+
+/// Wait for a peer who proves the shared password, then chat or take data
+///
+/// On a terminal each line is a message. When stdin or stdout is a file or a pipe, octets pass unchanged. The
+/// session ends when the peer ends it.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  countersign listen --jid bob@home.example --server 127.0.0.1:5222
+  countersign listen --jid bob@home.example --from alice@home.example --password-file secret.txt > backup.tar
+
+Both passwords are asked for when no file is given; they never stand on the command line.
+Exit codes: see countersign --help.")]
+pub(crate) struct Args {
+    #[command(flatten)]
+    account: AccountArgs,
+    /// Take sessions from this account only
+    #[arg(long, value_name = "JID")]
+    from: Option<BareJid>,
+    #[command(flatten)]
+    tunnel: TunnelArgs,
+}
+
+pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+    let account_password = args.account.password()?;
+    let shared = args.tunnel.password()?;
+    let policy = args.tunnel.policy()?;
+    let runtime = runtime()?;
+    let result = runtime.block_on(async {
+        let client = args.account.log_in(account_password).await?;
+        let own = client.jid().clone();
+        let (limits, from) = (args.tunnel.limits(), args.from.clone());
+        let gate = {
+            let own = own.clone();
+            move |peer: &FullJid| {
+                let peer = peer.to_bare();
+                if from.as_ref().is_some_and(|from| *from != peer) {
+                    return None;
+                }
+                let shared =
+                    SharedPassword::new(peer.as_str(), shared.clone(), Preparation::default(), system_rng());
+                let config = ResponderConfig::new(own.clone(), Arc::new(shared.ok()?))
+                    .with_policy(policy.clone())
+                    .with_limits(limits.clone());
+                let endpoint = endpoint(Side::Server).ok()?;
+                Some(Acceptance { config, endpoint, rng: Box::new(system_rng()) })
+            }
+        };
+        let handle = Driver::spawn(client, Some(Box::new(gate)));
+        output::note(Tone::Good, "listening:", format_args!("as {own}"));
+        let stream = handle.accept().await?;
+        args.tunnel.announce(&stream);
+        let ended = talk(stream, AtEnd::Wait).await;
+        handle.finish().await;
+        ended
+    });
+    runtime.shutdown_background();
+    result
+}

@@ -1,0 +1,127 @@
+//! What runs over a tunnel that is up: a chat by lines where a person types, octets where a program writes.
+
+use std::io::{self, BufRead, IsTerminal, Read, Write};
+
+use countersign::xmpp::driver::E2eStream;
+use countersign::xmpp::{Element, Event, ns};
+use tokio::sync::mpsc;
+
+use crate::exit::{Exit, Failure};
+use crate::output::{self, Tone};
+
+/// Octets read from stdin at once in pipe mode.
+const CHUNK: usize = 32 * 1024;
+
+/// Chunks of stdin that wait for the tunnel.
+const WAITING: usize = 4;
+
+/// Who ends the session when stdin ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AtEnd {
+    /// We do: `connect` has sent all it had.
+    Close,
+    /// The peer does: `listen` has no more to say and goes on reading.
+    Wait,
+}
+
+/// Joins stdin and stdout to the tunnel until the session ends.
+///
+/// Stdin from a terminal is sent line by line as chat messages, anything else octet for octet. What comes is
+/// printed as what it is: messages with the sender's name, octets unchanged.
+pub(crate) async fn talk(mut stream: E2eStream, at_end: AtEnd) -> Result<(), Failure> {
+    let chat = io::stdin().is_terminal();
+    let mut input = read_stdin(chat);
+    let mut open = true;
+    loop {
+        tokio::select! {
+            chunk = input.recv(), if open => match chunk {
+                Some(Ok(octets)) if chat => stream.send_message(&String::from_utf8_lossy(&octets)).await?,
+                Some(Ok(octets)) => stream.write_bytes(&octets).await?,
+                Some(Err(error)) => {
+                    let what = format!("cannot read stdin: {error}");
+                    return Err(Failure::new(Exit::Local, what, "Check what writes into the pipe."));
+                }
+                None => {
+                    open = false;
+                    if at_end == AtEnd::Close {
+                        stream.close().await?;
+                    }
+                }
+            },
+            event = stream.recv() => match event {
+                Some(Event::Stanza(stanza)) => show(stream.peer().node().map(|node| node.as_str()), &stanza)?,
+                Some(Event::Bytes(octets)) => write_stdout(&octets)?,
+                Some(Event::Failed(error)) => return Err(error.into()),
+                Some(Event::Closed) | None => return Ok(()),
+                Some(_) => {}
+            },
+        }
+    }
+}
+
+/// Reads in a thread of its own: a read from a terminal cannot be cancelled.
+fn read_stdin(lines: bool) -> mpsc::Receiver<io::Result<Vec<u8>>> {
+    let (sender, receiver) = mpsc::channel(WAITING);
+    std::thread::spawn(move || {
+        let mut stdin = io::stdin().lock();
+        loop {
+            let read = if lines { read_line(&mut stdin) } else { read_chunk(&mut stdin) };
+            match read {
+                Ok(octets) if octets.is_empty() => break,
+                read => {
+                    let failed = read.is_err();
+                    let read = read.map(|octets| if lines { without_line_end(octets) } else { octets });
+                    if sender.blocking_send(read).is_err() || failed {
+                        break;
+                    }
+                }
+            }
+        }
+    });
+    receiver
+}
+
+fn read_line(stdin: &mut impl BufRead) -> io::Result<Vec<u8>> {
+    let mut line = Vec::new();
+    stdin.take(CHUNK as u64).read_until(b'\n', &mut line)?;
+    Ok(line)
+}
+
+fn read_chunk(stdin: &mut impl Read) -> io::Result<Vec<u8>> {
+    let mut chunk = vec![0; CHUNK];
+    loop {
+        match stdin.read(&mut chunk) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            read => {
+                chunk.truncate(read?);
+                return Ok(chunk);
+            }
+        }
+    }
+}
+
+fn without_line_end(mut line: Vec<u8>) -> Vec<u8> {
+    while matches!(line.last(), Some(b'\n' | b'\r')) {
+        line.pop();
+    }
+    line
+}
+
+/// Prints a chat message; what the peer wrote cannot disturb the terminal.
+fn show(name: Option<&str>, stanza: &Element) -> Result<(), Failure> {
+    let Some(body) = stanza.get_child("body", ns::CLIENT) else {
+        output::note(Tone::Doubtful, "ignored:", format_args!("a <{}/> without a body", stanza.name()));
+        return Ok(());
+    };
+    let clean = |c: char| if c.is_control() && c != '\n' && c != '\t' { '\u{fffd}' } else { c };
+    let text = body.text().chars().map(clean).collect::<String>();
+    output::print(format_args!("{}: {text}", name.unwrap_or("peer")))
+}
+
+fn write_stdout(octets: &[u8]) -> Result<(), Failure> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(octets).and_then(|()| stdout.flush()).map_err(|error| {
+        let what = format!("cannot write to stdout: {error}");
+        Failure::new(Exit::Local, what, "Check where the output goes; the disk may be full.")
+    })
+}

@@ -1,0 +1,726 @@
+//! Jingle (XEP-0166) as far as an end-to-end XML stream needs it: one content with the XML stream application, the
+//! IBB transport (XEP-0261) and the TLS security element of draft-meyer-xmpp-e2e-encryption.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::str::FromStr;
+
+use jid::Jid;
+use minidom::Element;
+pub use xmpp_parsers::ibb::{Stanza, StreamId};
+pub use xmpp_parsers::jingle::Creator;
+pub use xmpp_parsers::jingle_ibb::Transport;
+use xso::{AsXml, FromXml, TextCodec};
+
+use crate::error::{Error, ErrorKind, Result, Rule};
+use crate::mechanism::MechanismName;
+use crate::tls::Fingerprint;
+
+use super::{ns, xml};
+
+/// Rules of this module.
+pub mod rules {
+    use super::{ErrorKind, Rule};
+
+    /// Not a Jingle element, or an unknown action.
+    pub static MALFORMED: Rule = Rule {
+        id: "jingle-malformed",
+        kind: ErrorKind::PeerMisbehaved,
+        source: "XEP-0166 section 7",
+        what: "the Jingle element is malformed",
+        advice: "The peer does not follow the protocol; report it to its authors.",
+    };
+    /// No `<security/>` where one must be.
+    pub static SECURITY_MISSING: Rule = Rule {
+        id: "jingle-security-missing",
+        kind: ErrorKind::PolicyRefused,
+        source: "draft-meyer-xmpp-e2e-encryption section 6",
+        what: "the peer's answer or offer asks for no security",
+        advice: "Either the peer cannot do TLS, or a server has removed the offer. Never go on unsecured.",
+    };
+    /// A bad `<security/>`.
+    pub static BAD_SECURITY: Rule = Rule {
+        id: "jingle-bad-security",
+        kind: ErrorKind::PeerMisbehaved,
+        source: "draft-meyer-xmpp-e2e-encryption section 6, countersign",
+        what: "the security element is malformed",
+        advice: "The peer does not follow the protocol, or a server has edited the stanza.",
+    };
+    /// Not the XML stream application.
+    pub static OTHER_APPLICATION: Rule = Rule {
+        id: "jingle-other-application",
+        kind: ErrorKind::PeerIncompatible,
+        source: "XEP-0247",
+        what: "the session is not for an end-to-end XML stream",
+        advice: "Use a program that supports end-to-end XML streams.",
+    };
+    /// Not the IBB transport.
+    pub static OTHER_TRANSPORT: Rule = Rule {
+        id: "jingle-other-transport",
+        kind: ErrorKind::PeerIncompatible,
+        source: "XEP-0261",
+        what: "the session is not for in-band bytestreams in IQ stanzas",
+        advice: "Use a program that supports in-band bytestreams.",
+    };
+    /// The answer does not fit the offer.
+    pub static OTHER_CONTENT: Rule = Rule {
+        id: "jingle-other-content",
+        kind: ErrorKind::PeerMisbehaved,
+        source: "XEP-0166 section 6.2, XEP-0261 section 2",
+        what: "the session does not hold exactly the content that was agreed on",
+        advice: "The peer does not follow the protocol, or a server has edited the stanza.",
+    };
+    /// A block size nobody can work with.
+    pub static BLOCK_SIZE: Rule = Rule {
+        id: "jingle-block-size",
+        kind: ErrorKind::PeerMisbehaved,
+        source: "XEP-0047 section 2.1, countersign",
+        what: "the peer asks for a block size that cannot be used",
+        advice: "Report it to the authors of the peer's program.",
+    };
+}
+
+/// The name of the one content.
+pub const CONTENT_NAME: &str = "e2e";
+
+/// What a Jingle stanza does (XEP-0166 section 7.2). Actions that only serve other applications are left out; they
+/// parse as [`Action::Other`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Action {
+    /// Opens a session.
+    SessionInitiate,
+    /// Takes it.
+    SessionAccept,
+    /// Says something about it; empty, it is a ping.
+    SessionInfo,
+    /// Ends it.
+    SessionTerminate,
+    /// Says something about its security.
+    SecurityInfo,
+    /// An action that has no place in such a session.
+    Other,
+}
+
+impl FromStr for Action {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        Ok(match name {
+            "session-initiate" => Self::SessionInitiate,
+            "session-accept" => Self::SessionAccept,
+            "session-info" => Self::SessionInfo,
+            "session-terminate" => Self::SessionTerminate,
+            "security-info" => Self::SecurityInfo,
+            "content-accept" | "content-add" | "content-modify" | "content-reject" | "content-remove"
+            | "description-info" | "transport-accept" | "transport-info" | "transport-reject"
+            | "transport-replace" => Self::Other,
+            _ => return Err(Error::new(&rules::MALFORMED).about(name)),
+        })
+    }
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::SessionInitiate => "session-initiate",
+            Self::SessionAccept => "session-accept",
+            Self::SessionInfo => "session-info",
+            Self::SessionTerminate => "session-terminate",
+            Self::SecurityInfo => "security-info",
+            Self::Other => "transport-info",
+        })
+    }
+}
+
+xso::convert_via_fromstr_and_display!(Action);
+
+/// Why a session ends (XEP-0166 section 7.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Reason {
+    /// There is another session already.
+    AlternativeSession,
+    /// No time.
+    Busy,
+    /// Given up.
+    Cancel,
+    /// The transport does not work.
+    ConnectivityError,
+    /// Not wanted.
+    Decline,
+    /// It took too long altogether.
+    Expired,
+    /// The application failed.
+    FailedApplication,
+    /// The transport failed.
+    FailedTransport,
+    /// None of the others.
+    GeneralError,
+    /// The party is going away.
+    Gone,
+    /// No parameters in common.
+    IncompatibleParameters,
+    /// The media failed.
+    MediaError,
+    /// Security is missing or failed.
+    SecurityError,
+    /// Everything went well.
+    Success,
+    /// No answer in time.
+    Timeout,
+    /// No application in common.
+    UnsupportedApplications,
+    /// No transport in common.
+    UnsupportedTransports,
+}
+
+impl Reason {
+    /// All reasons.
+    pub const ALL: [Self; 17] = [
+        Self::AlternativeSession,
+        Self::Busy,
+        Self::Cancel,
+        Self::ConnectivityError,
+        Self::Decline,
+        Self::Expired,
+        Self::FailedApplication,
+        Self::FailedTransport,
+        Self::GeneralError,
+        Self::Gone,
+        Self::IncompatibleParameters,
+        Self::MediaError,
+        Self::SecurityError,
+        Self::Success,
+        Self::Timeout,
+        Self::UnsupportedApplications,
+        Self::UnsupportedTransports,
+    ];
+
+    /// The element name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::AlternativeSession => "alternative-session",
+            Self::Busy => "busy",
+            Self::Cancel => "cancel",
+            Self::ConnectivityError => "connectivity-error",
+            Self::Decline => "decline",
+            Self::Expired => "expired",
+            Self::FailedApplication => "failed-application",
+            Self::FailedTransport => "failed-transport",
+            Self::GeneralError => "general-error",
+            Self::Gone => "gone",
+            Self::IncompatibleParameters => "incompatible-parameters",
+            Self::MediaError => "media-error",
+            Self::SecurityError => "security-error",
+            Self::Success => "success",
+            Self::Timeout => "timeout",
+            Self::UnsupportedApplications => "unsupported-applications",
+            Self::UnsupportedTransports => "unsupported-transports",
+        }
+    }
+}
+
+/// A `<jingle/>` element.
+#[derive(Clone, Debug, PartialEq, FromXml, AsXml)]
+#[xml(namespace = ns::JINGLE, name = "jingle", on_unknown_child = Discard)]
+#[non_exhaustive]
+pub struct Jingle {
+    /// What it does.
+    #[xml(attribute)]
+    pub action: Action,
+    /// Who opened the session.
+    #[xml(attribute(default))]
+    pub initiator: Option<Jid>,
+    /// Who took it.
+    #[xml(attribute(default))]
+    pub responder: Option<Jid>,
+    /// The session.
+    #[xml(attribute)]
+    pub sid: String,
+    /// What it is about.
+    #[xml(child(n = ..))]
+    pub contents: Vec<Content>,
+    #[xml(child(default))]
+    reason: Option<ReasonElement>,
+}
+
+impl Jingle {
+    /// An action on a session.
+    #[must_use]
+    pub fn new(action: Action, sid: impl Into<String>) -> Self {
+        Self { action, initiator: None, responder: None, sid: sid.into(), contents: vec![], reason: None }
+    }
+
+    /// `session-terminate`.
+    #[must_use]
+    pub fn terminate(sid: impl Into<String>, reason: Reason) -> Self {
+        let condition = vec![Element::bare(reason.name(), ns::JINGLE)];
+        Self { reason: Some(ReasonElement { condition }), ..Self::new(Action::SessionTerminate, sid) }
+    }
+
+    /// Adds the content.
+    #[must_use]
+    pub fn with_content(mut self, content: Content) -> Self {
+        self.contents.push(content);
+        self
+    }
+
+    /// The reason, where one is given; one that is unknown reads as [`Reason::GeneralError`].
+    #[must_use]
+    pub fn reason(&self) -> Option<Reason> {
+        let reason = self.reason.as_ref()?;
+        let known =
+            |element: &Element| Reason::ALL.into_iter().find(|reason| element.is(reason.name(), ns::JINGLE));
+        Some(reason.condition.iter().find_map(known).unwrap_or(Reason::GeneralError))
+    }
+
+    /// The element.
+    #[must_use]
+    pub fn to_element(&self) -> Element {
+        xml::element(self)
+    }
+
+    /// Parses. Unknown children are ignored except in `<security/>`.
+    ///
+    /// # Errors
+    /// [`rules::MALFORMED`], [`rules::BAD_SECURITY`].
+    pub fn from_element(element: &Element) -> Result<Self> {
+        // First the strict part, so that its breach has its own name.
+        for content in element.children() {
+            if let Some(security) = content.get_child("security", ns::XTLS) {
+                Security::from_element(security)?;
+            }
+        }
+        xml::parse(element, &rules::MALFORMED)
+    }
+
+    /// The one content, if it is one that we can use: application, transport and security.
+    ///
+    /// # Errors
+    /// [`rules::OTHER_CONTENT`], [`rules::OTHER_APPLICATION`], [`rules::OTHER_TRANSPORT`],
+    /// [`rules::SECURITY_MISSING`].
+    pub fn into_offer(self) -> Result<Offer> {
+        let mut contents = self.contents.into_iter();
+        let (Some(content), None) = (contents.next(), contents.next()) else {
+            return Err(Error::new(&rules::OTHER_CONTENT));
+        };
+        content.description.ok_or(Error::new(&rules::OTHER_APPLICATION))?;
+        let transport = content.transport.filter(|transport| transport.stanza == Stanza::Iq);
+        Ok(Offer {
+            creator: content.creator,
+            name: content.name,
+            transport: transport.ok_or(Error::new(&rules::OTHER_TRANSPORT))?,
+            security: content.security.ok_or(Error::new(&rules::SECURITY_MISSING))?,
+        })
+    }
+}
+
+/// What one side brings to a session.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Offer {
+    /// Who made the content.
+    pub creator: Creator,
+    /// Its name.
+    pub name: String,
+    /// How data flows.
+    pub transport: Transport,
+    /// What protects it.
+    pub security: Security,
+}
+
+/// A `<content/>` element.
+#[derive(Clone, Debug, PartialEq, FromXml, AsXml)]
+#[xml(namespace = ns::JINGLE, name = "content", on_unknown_child = Discard)]
+#[non_exhaustive]
+pub struct Content {
+    /// Who made it.
+    #[xml(attribute)]
+    pub creator: Creator,
+    /// Its name.
+    #[xml(attribute)]
+    pub name: String,
+    /// The XML stream application.
+    #[xml(child(default))]
+    pub description: Option<Description>,
+    /// The IBB transport.
+    #[xml(child(default))]
+    pub transport: Option<Transport>,
+    /// TLS.
+    #[xml(child(default))]
+    pub security: Option<Security>,
+}
+
+impl Content {
+    /// The content of an end-to-end XML stream.
+    #[must_use]
+    pub fn new(block: u16, stream: impl Into<String>, security: Security) -> Self {
+        Self {
+            creator: Creator::Initiator,
+            name: CONTENT_NAME.to_owned(),
+            description: Some(Description),
+            transport: Some(Transport {
+                block_size: block,
+                sid: StreamId(stream.into()),
+                stanza: Stanza::Iq,
+            }),
+            security: Some(security),
+        }
+    }
+}
+
+/// The XML stream application (XEP-0247).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromXml, AsXml)]
+#[xml(namespace = ns::XMLSTREAM, name = "description", on_unknown_child = Discard)]
+#[allow(clippy::exhaustive_structs, reason = "the element is empty")]
+pub struct Description;
+
+/// The `<security/>` element: what a side says in the open about the protection to come. Parsed strictly: whatever is
+/// not known here is an error, because everything in it is proven later.
+#[derive(Clone, Debug, Default, PartialEq, Eq, FromXml, AsXml)]
+#[xml(namespace = ns::XTLS, name = "security", on_unknown_child = Fail, on_unknown_attribute = Fail)]
+pub struct Security {
+    #[xml(child(default))]
+    fingerprint: Option<FingerprintElement>,
+    #[xml(child(n = ..))]
+    methods: Vec<Method>,
+    #[xml(child(n = ..))]
+    mechanisms: Vec<MechanismElement>,
+}
+
+impl Security {
+    /// TLS with a certificate (its fingerprint), or without one, then one of these SASL mechanisms.
+    #[must_use]
+    pub fn new(
+        fingerprint: Option<Fingerprint>,
+        mechanisms: impl IntoIterator<Item = MechanismName>,
+    ) -> Self {
+        let method = fingerprint.map(|_| Method { name: "x509".to_owned() });
+        Self {
+            fingerprint: fingerprint.map(|value| FingerprintElement { algo: Algorithm, value }),
+            methods: method.into_iter().collect(),
+            mechanisms: mechanisms.into_iter().map(|name| MechanismElement { name }).collect(),
+        }
+    }
+
+    /// The fingerprint of the certificate that this side will use.
+    #[must_use]
+    pub fn fingerprint(&self) -> Option<Fingerprint> {
+        self.fingerprint.as_ref().map(|element| element.value)
+    }
+
+    /// The TLS methods that this side names.
+    pub fn methods(&self) -> impl Iterator<Item = &str> {
+        self.methods.iter().map(|method| method.name.as_str())
+    }
+
+    /// The SASL mechanisms that this side would take.
+    pub fn mechanisms(&self) -> impl Iterator<Item = &MechanismName> {
+        self.mechanisms.iter().map(|element| &element.name)
+    }
+
+    /// The same octets on both sides, whatever prefixes, quotes and order of attributes the servers made of it.
+    ///
+    /// Three lists follow each other: the fingerprint (none or one item of 32 octets), the names of the methods,
+    /// the names of the mechanisms; names in UTF-8 and in the order of the element. A list is the number of its items and
+    /// then the items, an item is its length and then its octets; each number takes 8 octets, big-endian.
+    #[must_use]
+    pub fn canonical(&self) -> Vec<u8> {
+        fn list<'a>(octets: &mut Vec<u8>, items: impl Iterator<Item = &'a [u8]>) {
+            let items = items.collect::<Vec<_>>();
+            octets.extend_from_slice(&(items.len() as u64).to_be_bytes());
+            for item in items {
+                octets.extend_from_slice(&(item.len() as u64).to_be_bytes());
+                octets.extend_from_slice(item);
+            }
+        }
+        let mut octets = Vec::new();
+        let fingerprint = self.fingerprint();
+        list(&mut octets, fingerprint.iter().map(|fingerprint| &fingerprint.octets()[..]));
+        list(&mut octets, self.methods().map(str::as_bytes));
+        list(&mut octets, self.mechanisms().map(|name| name.as_str().as_bytes()));
+        octets
+    }
+
+    /// The element.
+    #[must_use]
+    pub fn to_element(&self) -> Element {
+        xml::element(self)
+    }
+
+    /// Parses strictly.
+    ///
+    /// # Errors
+    /// [`rules::BAD_SECURITY`]; [`crate::mechanism::rules::BAD_NAME`].
+    pub fn from_element(element: &Element) -> Result<Self> {
+        xml::parse(element, &rules::BAD_SECURITY)
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, FromXml, AsXml)]
+#[xml(namespace = ns::XTLS, name = "fingerprint", on_unknown_child = Fail, on_unknown_attribute = Fail)]
+struct FingerprintElement {
+    #[xml(attribute)]
+    algo: Algorithm,
+    #[xml(text(codec = Hex))]
+    value: Fingerprint,
+}
+
+struct Hex;
+
+impl TextCodec<Fingerprint> for Hex {
+    fn decode(&self, text: String) -> Result<Fingerprint, xso::error::Error> {
+        let bad =
+            |_| xso::error::Error::text_parse_error(Error::new(&rules::BAD_SECURITY).about("fingerprint"));
+        text.parse().map_err(bad)
+    }
+
+    fn encode<'x>(&self, value: &'x Fingerprint) -> Result<Option<Cow<'x, str>>, xso::error::Error> {
+        Ok(Some(value.to_string().into()))
+    }
+}
+
+/// The one hash in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Algorithm;
+
+impl FromStr for Algorithm {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        (name == "sha-256").then_some(Self).ok_or_else(|| Error::new(&rules::BAD_SECURITY).about(name))
+    }
+}
+
+impl fmt::Display for Algorithm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("sha-256")
+    }
+}
+
+xso::convert_via_fromstr_and_display!(Algorithm);
+
+#[derive(Clone, Debug, PartialEq, Eq, FromXml, AsXml)]
+#[xml(namespace = ns::XTLS, name = "method", on_unknown_child = Fail, on_unknown_attribute = Fail)]
+struct Method {
+    #[xml(attribute)]
+    name: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, FromXml, AsXml)]
+#[xml(namespace = ns::E2E, name = "mechanism", on_unknown_child = Fail, on_unknown_attribute = Fail)]
+struct MechanismElement {
+    #[xml(text)]
+    name: MechanismName,
+}
+
+#[derive(Clone, Debug, PartialEq, FromXml, AsXml)]
+#[xml(namespace = ns::JINGLE, name = "reason")]
+struct ReasonElement {
+    #[xml(element(n = ..))]
+    condition: Vec<Element>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mechanism;
+
+    const DIGEST: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+    fn security() -> Security {
+        let names = ["CPACE-X25519", "SCRAM-SHA-256-PLUS"].map(|name| name.parse().unwrap());
+        Security::new(Some(Fingerprint::of(b"")), names)
+    }
+
+    fn security_from(inner: &str) -> Result<Security> {
+        let text = format!("<security xmlns='urn:xmpp:jingle:security:xtls:0'>{inner}</security>");
+        Security::from_element(&text.parse().unwrap())
+    }
+
+    fn jingle_from(text: &str) -> Result<Jingle> {
+        Jingle::from_element(&text.parse().unwrap())
+    }
+
+    #[test]
+    fn session_initiate_both_ways() {
+        let mut jingle = Jingle::new(Action::SessionInitiate, "k3Zp9QeXw1").with_content(Content::new(
+            4096,
+            "ib7Tq2",
+            security(),
+        ));
+        jingle.initiator = Some("alice@atlanta.example/lap".parse().unwrap());
+        let literal = format!(
+            "<jingle xmlns='urn:xmpp:jingle:1' action='session-initiate' initiator='alice@atlanta.example/lap' \
+             sid='k3Zp9QeXw1'><content creator='initiator' name='e2e'>\
+             <description xmlns='urn:xmpp:jingle:apps:xmlstream:0'/>\
+             <transport xmlns='urn:xmpp:jingle:transports:ibb:1' block-size='4096' sid='ib7Tq2'/>\
+             <security xmlns='urn:xmpp:jingle:security:xtls:0'><fingerprint algo='sha-256'>{DIGEST}</fingerprint>\
+             <method name='x509'/><mechanism xmlns='urn:countersign:e2e:0'>CPACE-X25519</mechanism>\
+             <mechanism xmlns='urn:countersign:e2e:0'>SCRAM-SHA-256-PLUS</mechanism></security></content></jingle>"
+        );
+        assert_eq!(jingle.to_element(), literal.parse().unwrap());
+        assert_eq!(jingle_from(&literal).unwrap(), jingle);
+        let offer = jingle.into_offer().unwrap();
+        assert_eq!((offer.name.as_str(), offer.transport.block_size), ("e2e", 4096));
+        assert_eq!(offer.security, security());
+    }
+
+    #[test]
+    fn session_terminate_both_ways() {
+        for reason in Reason::ALL {
+            let jingle = Jingle::terminate("s1", reason);
+            let literal = format!(
+                "<jingle xmlns='urn:xmpp:jingle:1' action='session-terminate' sid='s1'><reason><{}/></reason></jingle>",
+                reason.name()
+            );
+            assert_eq!(jingle.to_element(), literal.parse().unwrap());
+            assert_eq!(jingle_from(&literal).unwrap().reason(), Some(reason));
+        }
+        let unknown = "<jingle xmlns='urn:xmpp:jingle:1' action='session-terminate' sid='s1'><reason><tired/>\
+            <text>zzz</text></reason></jingle>";
+        assert_eq!(jingle_from(unknown).unwrap().reason(), Some(Reason::GeneralError));
+    }
+
+    #[test]
+    fn security_info_and_a_ping_are_read() {
+        let info = "<jingle xmlns='urn:xmpp:jingle:1' action='security-info' sid='s1'>\
+            <content creator='initiator' name='e2e'><security xmlns='urn:xmpp:jingle:security:xtls:0'>\
+            <method name='x509'/></security></content></jingle>";
+        let jingle = jingle_from(info).unwrap();
+        assert_eq!(jingle.action, Action::SecurityInfo);
+        let ping = "<jingle xmlns='urn:xmpp:jingle:1' action='session-info' sid='s1'/>";
+        assert_eq!(jingle_from(ping).unwrap(), Jingle::new(Action::SessionInfo, "s1"));
+    }
+
+    #[test]
+    fn malformed_jingle_is_refused() {
+        for text in [
+            "<jingle xmlns='urn:xmpp:jingle:0' action='session-info' sid='s1'/>",
+            "<jingle xmlns='urn:xmpp:jingle:1' action='dance' sid='s1'/>",
+            "<jingle xmlns='urn:xmpp:jingle:1' sid='s1'/>",
+            "<jingle xmlns='urn:xmpp:jingle:1' action='session-info'/>",
+            "<jingle xmlns='urn:xmpp:jingle:1' action='session-info' sid='s1'><content name='e2e'/></jingle>",
+            "<jingle xmlns='urn:xmpp:jingle:1' action='session-info' sid='s1'><content creator='x' name='e'/></jingle>",
+        ] {
+            assert!(jingle_from(text).unwrap_err().is(&rules::MALFORMED), "{text}");
+        }
+    }
+
+    #[test]
+    fn two_security_elements_are_refused() {
+        let security = "<security xmlns='urn:xmpp:jingle:security:xtls:0'/>";
+        let text = format!(
+            "<jingle xmlns='urn:xmpp:jingle:1' action='session-initiate' sid='s1'>\
+             <content creator='initiator' name='e2e'>{security}{security}</content></jingle>"
+        );
+        assert!(jingle_from(&text).unwrap_err().is(&rules::MALFORMED));
+    }
+
+    #[test]
+    fn unknown_children_outside_security_are_ignored() {
+        let text = "<jingle xmlns='urn:xmpp:jingle:1' action='session-info' sid='s1' new='1'><x xmlns='urn:x'/>\
+            <content creator='initiator' name='e2e'><y xmlns='urn:y'/></content></jingle>";
+        assert_eq!(jingle_from(text).unwrap().contents.len(), 1);
+    }
+
+    #[test]
+    fn security_is_parsed_strictly() {
+        for inner in [
+            "<x xmlns='urn:x'/>",
+            "<method/>",
+            "<method name='x509' strength='0'/>",
+            "<method name='x509'><x/></method>",
+            "<fingerprint>e3</fingerprint>",
+            &format!("<fingerprint algo='sha1'>{DIGEST}</fingerprint>"),
+            &format!("<fingerprint algo='sha-256'>{}</fingerprint>", &DIGEST[1..]),
+            &format!("<fingerprint algo='sha-256'>{DIGEST}0</fingerprint>"),
+            &format!("<fingerprint algo='sha-256'>{}g</fingerprint>", &DIGEST[1..]),
+            &format!("<fingerprint algo='sha-256'>{DIGEST}</fingerprint>").repeat(2),
+            "text",
+        ] {
+            assert!(security_from(inner).unwrap_err().is(&rules::BAD_SECURITY), "{inner}");
+        }
+        let error = security_from("<mechanism xmlns='urn:countersign:e2e:0'>none</mechanism>").unwrap_err();
+        assert!(error.is(&mechanism::rules::BAD_NAME));
+    }
+
+    #[test]
+    fn a_bad_security_inside_jingle_keeps_its_rule() {
+        let text = "<jingle xmlns='urn:xmpp:jingle:1' action='session-initiate' sid='s1'>\
+            <content creator='initiator' name='e2e'><security xmlns='urn:xmpp:jingle:security:xtls:0'><x/></security>\
+            </content></jingle>";
+        assert!(jingle_from(text).unwrap_err().is(&rules::BAD_SECURITY));
+    }
+
+    #[test]
+    fn fingerprints_are_read_with_colons_and_in_either_case() {
+        let pairs =
+            DIGEST.as_bytes().chunks(2).map(|pair| std::str::from_utf8(pair).unwrap()).collect::<Vec<_>>();
+        for text in [DIGEST.to_uppercase(), pairs.join(":"), pairs.join(":").to_uppercase()] {
+            let read = security_from(&format!("<fingerprint algo='sha-256'>{text}</fingerprint>")).unwrap();
+            assert_eq!(read.fingerprint(), Some(Fingerprint::of(b"")), "{text}");
+        }
+    }
+
+    #[test]
+    fn canonical_octets_are_as_documented() {
+        let names = ["A", "BC"].map(|name| name.parse().unwrap());
+        let mut expected = vec![0; 7];
+        expected.extend([0, 0, 0, 0, 0, 0, 0, 0, 0]);
+        expected.extend([0, 0, 0, 0, 0, 0, 0, 2]);
+        expected.extend([0, 0, 0, 0, 0, 0, 0, 1, b'A']);
+        expected.extend([0, 0, 0, 0, 0, 0, 0, 2, b'B', b'C']);
+        assert_eq!(Security::new(None, names).canonical(), expected);
+    }
+
+    #[test]
+    fn canonical_octets_survive_rewriting_and_show_every_edit() {
+        let own = security();
+        let rewritten = format!(
+            "<t:security xmlns:t='urn:xmpp:jingle:security:xtls:0' xmlns:c='urn:countersign:e2e:0'>\n \
+             <t:fingerprint algo=\"sha-256\">{}</t:fingerprint><t:method name=\"&#120;509\"></t:method>\
+             <c:mechanism>CPACE-X25519</c:mechanism><c:mechanism>SCRAM-SHA-256-PLUS</c:mechanism></t:security>",
+            DIGEST.to_uppercase()
+        );
+        let same = Security::from_element(&rewritten.parse().unwrap()).unwrap();
+        assert_eq!(same.canonical(), own.canonical());
+        let names =
+            |names: &[&str]| names.iter().map(|name| name.parse().unwrap()).collect::<Vec<MechanismName>>();
+        let print = Some(Fingerprint::of(b""));
+        for edited in [
+            Security::new(None, names(&["CPACE-X25519", "SCRAM-SHA-256-PLUS"])),
+            Security::new(Some(Fingerprint::of(b"x")), names(&["CPACE-X25519", "SCRAM-SHA-256-PLUS"])),
+            Security::new(print, names(&["CPACE-X25519"])),
+            Security::new(print, names(&["SCRAM-SHA-256-PLUS", "CPACE-X25519"])),
+            Security { methods: vec![], ..own.clone() },
+        ] {
+            assert_ne!(edited.canonical(), own.canonical(), "{edited:?}");
+        }
+    }
+
+    #[test]
+    fn offers_need_all_their_parts() {
+        let full = Content::new(4096, "s", security());
+        let with =
+            |content: Content| Jingle::new(Action::SessionInitiate, "s1").with_content(content).into_offer();
+        assert!(with(full.clone()).is_ok());
+        let none = Jingle::new(Action::SessionInitiate, "s1");
+        assert!(none.clone().into_offer().unwrap_err().is(&rules::OTHER_CONTENT));
+        let two = none.with_content(full.clone()).with_content(full.clone());
+        assert!(two.into_offer().unwrap_err().is(&rules::OTHER_CONTENT));
+        let other = Content { description: None, ..full.clone() };
+        assert!(with(other).unwrap_err().is(&rules::OTHER_APPLICATION));
+        let other = Content { transport: None, ..full.clone() };
+        assert!(with(other).unwrap_err().is(&rules::OTHER_TRANSPORT));
+        let mut other = full.clone();
+        if let Some(transport) = &mut other.transport {
+            transport.stanza = Stanza::Message;
+        }
+        assert!(with(other).unwrap_err().is(&rules::OTHER_TRANSPORT));
+        let other = Content { security: None, ..full };
+        assert!(with(other).unwrap_err().is(&rules::SECURITY_MISSING));
+    }
+}

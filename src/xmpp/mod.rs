@@ -1,0 +1,199 @@
+//! End-to-end channels over XMPP stanzas, sans-I/O: stanzas in, stanzas out, no socket and no clock.
+//!
+//! [`Session`] is one channel between two full JIDs; [`Host`] holds the sessions of one XMPP connection. Any XMPP
+//! library can drive them: feed what arrives, send what is polled, call `tick` at `next_timeout`.
+//!
+//! ```text
+//!  initiator (TLS client, SASL client)                     responder (TLS server, SASL server)
+//!    iq get    disco#info                         ------>
+//!                                                 <------   features
+//!    iq set    session-initiate + <security/>     ------>
+//!                                                 <------   iq set session-accept + <security/>
+//!    iq set    IBB <open/>                        ------>
+//!    ============ TLS 1.3 records, base64 in IBB <data/>, each acknowledged ============
+//!    <stream:stream from= to=>                    ------>
+//!                                                 <------   <stream:stream id=>, <stream:features> mechanisms
+//!    <auth/> … <response/>                        ------>   bound to tls-exporter, over both <security/> elements
+//!                                                 <------   <challenge/> … <success/>
+//!    ------------ both sides are verified: from here on stanzas may pass ------------
+//!    <stream:stream>                              ------>
+//!                                                 <------   <stream:stream>, <stream:features/>
+//!    <message/>, <iq/>, <presence/>               <----->
+//!    </stream:stream>, then close_notify          <----->
+//!    ===================================================================================
+//!    iq set    IBB <close/>                       ------>
+//!    iq set    session-terminate <success/>       ------>
+//! ```
+//!
+//! # Security
+//! Everything outside the TLS records can be read and edited by the servers. Disco answers and fingerprints
+//! are hints; both `<security/>` elements enter the authentication as octets (`jingle::Security::canonical`),
+//! so an edit ends in a failed authentication. One tunnel carries one authentication: after a failure the tunnel
+//! is dead, and there is no way back to anything unsecured.
+
+use std::time::Duration;
+
+#[cfg(feature = "tokio")]
+mod attribute;
+#[cfg(feature = "tokio")]
+pub mod client;
+pub mod disco;
+#[cfg(feature = "tokio")]
+pub mod driver;
+mod host;
+pub mod ibb;
+mod iq;
+pub mod jingle;
+pub mod ns;
+pub mod sasl;
+#[cfg(feature = "demo-server")]
+pub mod server;
+pub mod session;
+pub mod stream;
+#[cfg(feature = "tokio")]
+mod wire;
+mod xml;
+
+pub use host::{Acceptance, Gate, Host, HostEvent, SessionId};
+pub use jid::{BareJid, FullJid, Jid};
+pub use minidom::Element;
+pub use session::{Established, Event, InitiatorConfig, ResponderConfig, Session, Statistics};
+
+/// Most octets of one stanza, or of one stream header.
+pub const STANZA_MAX: usize = 256 * 1024;
+
+/// Most levels of elements inside each other, the stream's root not counted.
+pub const XML_DEPTH_MAX: usize = 64;
+
+/// Octets in one IBB block before base64 (XEP-0047 recommends this number).
+pub const IBB_BLOCK: u16 = 4096;
+
+/// Blocks sent and not yet acknowledged.
+pub const IBB_WINDOW: usize = 8;
+
+/// Octets that wait for the application before the peer's blocks are no longer acknowledged.
+pub const UNREAD_MAX: usize = 1024 * 1024;
+
+/// Octets that wait to be sent.
+pub const SEND_BUFFER_MAX: usize = 1024 * 1024;
+
+/// From the first stanza to the verified tunnel.
+pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// For the answer to one request.
+pub const REPLY_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Octets sent under one key before it is updated.
+pub const REKEY_OCTETS: u64 = 1 << 30;
+
+/// Age of a key before it is updated.
+pub const REKEY_INTERVAL: Duration = Duration::from_secs(60 * 60);
+
+/// The limits of one session. Each starts at the constant of its name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// [`STANZA_MAX`].
+    pub stanza: usize,
+    /// [`XML_DEPTH_MAX`].
+    pub depth: usize,
+    /// [`IBB_BLOCK`]; a peer may ask for less.
+    pub block: u16,
+    /// [`IBB_WINDOW`].
+    pub window: usize,
+    /// [`UNREAD_MAX`].
+    pub unread: usize,
+    /// [`SEND_BUFFER_MAX`].
+    pub send_buffer: usize,
+    /// [`HANDSHAKE_TIMEOUT`].
+    pub handshake: Duration,
+    /// [`REPLY_TIMEOUT`].
+    pub reply: Duration,
+    /// [`REKEY_OCTETS`].
+    pub rekey_octets: u64,
+    /// [`REKEY_INTERVAL`].
+    pub rekey_interval: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            stanza: STANZA_MAX,
+            depth: XML_DEPTH_MAX,
+            block: IBB_BLOCK,
+            window: IBB_WINDOW,
+            unread: UNREAD_MAX,
+            send_buffer: SEND_BUFFER_MAX,
+            handshake: HANDSHAKE_TIMEOUT,
+            reply: REPLY_TIMEOUT,
+            rekey_octets: REKEY_OCTETS,
+            rekey_interval: REKEY_INTERVAL,
+        }
+    }
+}
+
+impl Limits {
+    /// Sets the longest stanza, in octets.
+    #[must_use]
+    pub fn with_stanza(mut self, octets: usize) -> Self {
+        self.stanza = octets;
+        self
+    }
+
+    /// Sets the deepest nesting of elements.
+    #[must_use]
+    pub fn with_depth(mut self, levels: usize) -> Self {
+        self.depth = levels;
+        self
+    }
+
+    /// Sets the IBB block, in octets before base64, within [`ibb::BLOCK_MIN`] and [`ibb::BLOCK_MAX`].
+    #[must_use]
+    pub fn with_block(mut self, octets: u16) -> Self {
+        self.block = octets.clamp(ibb::BLOCK_MIN, ibb::BLOCK_MAX);
+        self
+    }
+
+    /// Sets how many blocks may be on the way.
+    #[must_use]
+    pub fn with_window(mut self, blocks: usize) -> Self {
+        self.window = blocks;
+        self
+    }
+
+    /// Sets how many octets may wait for the application.
+    #[must_use]
+    pub fn with_unread(mut self, octets: usize) -> Self {
+        self.unread = octets;
+        self
+    }
+
+    /// Sets how many octets may wait to be sent.
+    #[must_use]
+    pub fn with_send_buffer(mut self, octets: usize) -> Self {
+        self.send_buffer = octets;
+        self
+    }
+
+    /// Sets the time until the tunnel must be verified.
+    #[must_use]
+    pub fn with_handshake(mut self, time: Duration) -> Self {
+        self.handshake = time;
+        self
+    }
+
+    /// Sets the time for one answer.
+    #[must_use]
+    pub fn with_reply(mut self, time: Duration) -> Self {
+        self.reply = time;
+        self
+    }
+
+    /// Sets after how many octets sent, and after which time, keys are updated.
+    #[must_use]
+    pub fn with_rekey(mut self, octets: u64, interval: Duration) -> Self {
+        self.rekey_octets = octets;
+        self.rekey_interval = interval;
+        self
+    }
+}

@@ -1,0 +1,147 @@
+//! What goes into a session, and what comes out of it.
+
+use std::sync::Arc;
+
+use jid::FullJid;
+use minidom::Element;
+
+use crate::binding::ChannelBinding;
+use crate::error::Error;
+use crate::mechanism::MechanismName;
+use crate::prep::Preparation;
+use crate::registry::CredentialStore;
+use crate::sasl::Policy;
+use crate::secret::Password;
+use crate::tls::Negotiated;
+use crate::xmpp::Limits;
+
+/// What the initiator brings to a session.
+#[derive(Clone, Debug)]
+pub struct InitiatorConfig {
+    pub(super) own: FullJid,
+    pub(super) peer: FullJid,
+    pub(super) policy: Policy,
+    pub(super) password: Password,
+    pub(super) preparation: Preparation,
+    pub(super) limits: Limits,
+}
+
+impl InitiatorConfig {
+    /// Both addresses, and the shared password. The policy is the default one: nothing that lets anybody test
+    /// passwords offline.
+    #[must_use]
+    pub fn new(own: FullJid, peer: FullJid, password: Password) -> Self {
+        Self {
+            own,
+            peer,
+            policy: Policy::default(),
+            password,
+            preparation: Preparation::default(),
+            limits: Limits::default(),
+        }
+    }
+
+    /// Sets which mechanisms are acceptable.
+    #[must_use]
+    pub fn with_policy(mut self, policy: Policy) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    /// Sets how the password is prepared; the responder's record must have been made in the same way.
+    #[must_use]
+    pub fn with_preparation(mut self, preparation: Preparation) -> Self {
+        self.preparation = preparation;
+        self
+    }
+
+    /// Sets the limits.
+    #[must_use]
+    pub fn with_limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+}
+
+/// What the responder brings to a session.
+#[derive(Clone)]
+pub struct ResponderConfig {
+    pub(super) own: FullJid,
+    pub(super) policy: Policy,
+    pub(super) credentials: Arc<dyn CredentialStore>,
+    pub(super) limits: Limits,
+}
+
+impl ResponderConfig {
+    /// The own address, and where the records are. The initiator authenticates as its bare JID.
+    #[must_use]
+    pub fn new(own: FullJid, credentials: Arc<dyn CredentialStore>) -> Self {
+        Self { own, policy: Policy::default(), credentials, limits: Limits::default() }
+    }
+
+    /// Sets which mechanisms are offered.
+    #[must_use]
+    pub fn with_policy(mut self, policy: Policy) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    /// Sets the limits.
+    #[must_use]
+    pub fn with_limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+}
+
+/// What a session tells its application.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Event {
+    /// The peer has proven the password; stanzas and octets may pass.
+    Established(Box<Established>),
+    /// A stanza came through the tunnel.
+    Stanza(Element),
+    /// Octets came through the tunnel.
+    Bytes(Vec<u8>),
+    /// The session has ended properly: everything that was sent has arrived. The last event.
+    Closed,
+    /// The session has failed. The last event.
+    Failed(Error),
+}
+
+/// What was established.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Established {
+    /// The mechanism that was run.
+    pub mechanism: MechanismName,
+    /// The initiator's side: what else the responder offered, and why it was not taken.
+    pub refused: Vec<(MechanismName, &'static str)>,
+    /// The proven identity of the initiator: its bare JID.
+    pub authcid: String,
+    /// What TLS agreed on.
+    pub negotiated: Option<Negotiated>,
+    /// The `tls-exporter` value that both sides proved to share.
+    pub binding: ChannelBinding,
+}
+
+/// Counts of one session, both directions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Statistics {
+    /// Stanzas sent over the servers.
+    pub stanzas_sent: u64,
+    /// Stanzas received over the servers.
+    pub stanzas_received: u64,
+    /// Octets sent in IBB blocks, before base64.
+    pub octets_sent: u64,
+    /// Octets received in IBB blocks, after base64.
+    pub octets_received: u64,
+    /// SASL messages, both directions together, success included.
+    pub sasl_messages: u64,
+    /// How often this side had to wait for the peer before the tunnel was verified.
+    pub round_trips: u64,
+    /// Key updates that this side began.
+    pub rekeys: u64,
+}

@@ -1,0 +1,954 @@
+//! One end-to-end channel: Jingle, the bytestream, and what runs inside.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::time::Instant;
+
+use jid::FullJid;
+use minidom::Element;
+use rand_core::CryptoRng;
+use xmpp_parsers::stanza_error::DefinedCondition;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::mechanism::Side;
+use crate::tls::{Endpoint, Fingerprint};
+
+use super::ibb::{self, Bytestream};
+use super::iq::{self, Incoming, Kind, Refusal};
+use super::jingle::{self, Action, Content, Creator, Jingle, Offer, Reason, Security};
+use super::{Limits, disco, ns, stream};
+
+mod config;
+mod initiator;
+mod responder;
+pub mod rules;
+mod secured;
+
+pub use config::{Established, Event, InitiatorConfig, ResponderConfig, Statistics};
+
+use secured::{Secured, Tools};
+
+/// Octets in one [`Event::Bytes`] at most.
+pub const BYTES_MAX: usize = 8 * 1024;
+
+/// One end-to-end session with one peer.
+pub struct Session {
+    own: FullJid,
+    peer: FullJid,
+    sid: String,
+    /// The identifier of the bytestream, once it is agreed on.
+    stream: Option<String>,
+    side: Side,
+    limits: Limits,
+    rng: Box<dyn CryptoRng + Send>,
+    phase: Phase,
+    /// The authentication has succeeded.
+    verified: bool,
+    outbox: VecDeque<Element>,
+    /// With the plaintext octets that each took.
+    events: VecDeque<(Event, usize)>,
+    /// Requests without an answer: what they were, and when the answer is due.
+    requests: BTreeMap<String, (Request, Instant)>,
+    requests_made: u64,
+    /// Blocks that are acknowledged when the application has read more.
+    held: VecDeque<String>,
+    unread: usize,
+    /// When the tunnel must be verified, later when a closed session must have ended.
+    deadline: Option<Instant>,
+    rekeyed: Instant,
+    octets_since_rekey: u64,
+    now: Instant,
+    /// Something was sent whose answer ends a round trip.
+    asked: bool,
+    statistics: Statistics,
+}
+
+/// How far the session is. Each phase is consumed by what leads to the next.
+enum Phase {
+    /// Initiator: waits for disco#info.
+    Discovering(Discovering),
+    /// Initiator: waits for session-accept.
+    Offering(Offering),
+    /// Initiator: waits for the answer to `<open/>`.
+    Opening(Connection),
+    /// Responder: waits for `<open/>`.
+    Accepting(Connection),
+    /// The bytestream is open.
+    Connected(Connection),
+    /// Both ends of the tunnel are closed and all is delivered: IBB and Jingle are left to be closed.
+    Leaving(Leaving),
+    /// Over.
+    Ended,
+}
+
+struct Discovering {
+    config: InitiatorConfig,
+    endpoint: Box<dyn Endpoint>,
+}
+
+struct Offering {
+    config: InitiatorConfig,
+    endpoint: Box<dyn Endpoint>,
+    security: Security,
+    stream: String,
+}
+
+struct Connection {
+    secured: Secured,
+    bytes: Bytestream,
+    /// We ended the stream first, so we close the rest as well.
+    closer: bool,
+}
+
+enum Leaving {
+    /// Waits for the answer to our IBB `<close/>`.
+    Closing,
+    /// Waits for the answer to our session-terminate.
+    Terminating,
+    /// Waits for the peer's IBB `<close/>`.
+    AwaitingClose,
+    /// Waits for the peer's session-terminate.
+    AwaitingTerminate,
+}
+
+/// What an IQ of ours asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Request {
+    Disco,
+    Initiate,
+    Accept,
+    Open,
+    Data,
+    Ping,
+    Close,
+    Terminate,
+}
+
+impl Session {
+    /// Starts a session: queues the disco#info request; session-initiate follows a good answer.
+    ///
+    /// # Errors
+    /// [`rules::WRONG_SIDE`], [`rules::SELF`]; [`crate::sasl::rules::NO_MECHANISM`] when the policy leaves nothing.
+    pub fn initiate(
+        config: InitiatorConfig,
+        endpoint: Box<dyn Endpoint>,
+        mut rng: Box<dyn CryptoRng + Send>,
+        now: Instant,
+    ) -> Result<Self> {
+        if endpoint.side() != Side::Client {
+            return Err(Error::new(&rules::WRONG_SIDE));
+        }
+        if config.own == config.peer {
+            return Err(Error::new(&rules::SELF));
+        }
+        config.policy.select(&config.policy.acceptable())?;
+        let sid = secured::random_id(&mut *rng);
+        let (own, peer, limits) = (config.own.clone(), config.peer.clone(), config.limits.clone());
+        let phase = Phase::Discovering(Discovering { config, endpoint });
+        let mut session = Self::new(own, peer, sid, Side::Client, limits, rng, phase, now);
+        session.request(Request::Disco, disco::query());
+        Ok(session)
+    }
+
+    /// Answers a session-initiate. One that cannot be taken gives a session which has failed already and holds
+    /// the answer to be sent.
+    ///
+    /// # Errors
+    /// [`rules::WRONG_SIDE`], [`rules::NOT_AN_OFFER`]; [`crate::sasl::rules::NO_MECHANISM`] when the policy leaves
+    /// nothing.
+    pub fn respond(
+        config: ResponderConfig,
+        endpoint: Box<dyn Endpoint>,
+        rng: Box<dyn CryptoRng + Send>,
+        session_initiate: &Element,
+        now: Instant,
+    ) -> Result<Self> {
+        if endpoint.side() != Side::Server {
+            return Err(Error::new(&rules::WRONG_SIDE));
+        }
+        config.policy.select(&config.policy.acceptable())?;
+        let not_an_offer = || Error::new(&rules::NOT_AN_OFFER);
+        let incoming = Incoming::parse(session_initiate).ok_or_else(not_an_offer)?;
+        let Kind::Request { set: true, payload } = incoming.kind else { return Err(not_an_offer()) };
+        let sid = offered_sid(payload).ok_or_else(not_an_offer)?.to_owned();
+        let ours = incoming.to.as_ref().is_none_or(|to| *to == config.own);
+        if !ours || incoming.from == config.own {
+            return Err(not_an_offer());
+        }
+        let (own, limits, peer) = (config.own.clone(), config.limits.clone(), incoming.from);
+        let mut session = Self::new(own, peer, sid, Side::Server, limits, rng, Phase::Ended, now);
+        session.statistics.stanzas_received += 1;
+        session.accept(config, endpoint, incoming.id, payload);
+        Ok(session)
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "the two constructors above are the only callers")]
+    fn new(
+        own: FullJid,
+        peer: FullJid,
+        sid: String,
+        side: Side,
+        limits: Limits,
+        rng: Box<dyn CryptoRng + Send>,
+        phase: Phase,
+        now: Instant,
+    ) -> Self {
+        let deadline = Some(now + limits.handshake);
+        Self {
+            own,
+            peer,
+            sid,
+            stream: None,
+            side,
+            limits,
+            rng,
+            phase,
+            verified: false,
+            outbox: VecDeque::new(),
+            events: VecDeque::new(),
+            requests: BTreeMap::new(),
+            requests_made: 0,
+            held: VecDeque::new(),
+            unread: 0,
+            deadline,
+            rekeyed: now,
+            octets_since_rekey: 0,
+            now,
+            asked: false,
+            statistics: Statistics::default(),
+        }
+    }
+
+    /// Takes a stanza that came over the servers. True when it belongs to this session, by its identifiers and by
+    /// the full JID it comes from.
+    pub fn handle(&mut self, stanza: &Element, now: Instant) -> bool {
+        let Some(incoming) = Incoming::parse(stanza) else { return false };
+        if incoming.from != self.peer || incoming.to.as_ref().is_some_and(|to| *to != self.own) {
+            return false;
+        }
+        let consumed = match incoming.kind {
+            Kind::Request { set: true, payload } if payload.is("jingle", ns::JINGLE) => {
+                let ours = payload.attr("sid") == Some(&self.sid);
+                if ours {
+                    self.heard(now);
+                    self.jingle(incoming.id, payload);
+                }
+                ours
+            }
+            Kind::Request { set: true, payload } => {
+                let ours = ibb::sid(payload).is_some_and(|sid| self.stream.as_deref() == Some(sid));
+                if ours {
+                    self.heard(now);
+                    self.bytestream(incoming.id, payload);
+                }
+                ours
+            }
+            Kind::Request { set: false, .. } => false,
+            Kind::Result(payload) => self.requests.remove(incoming.id).is_some_and(|(request, _)| {
+                self.heard(now);
+                self.answered(request, payload);
+                true
+            }),
+            Kind::Error => self.requests.remove(incoming.id).is_some_and(|(request, _)| {
+                self.heard(now);
+                self.refused(request, iq::condition(stanza));
+                true
+            }),
+        };
+        if consumed {
+            self.pump();
+        }
+        consumed
+    }
+
+    /// Lets time pass: fails what is overdue, updates keys.
+    pub fn tick(&mut self, now: Instant) {
+        self.now = self.now.max(now);
+        if self.has_ended() {
+            return;
+        }
+        if self.due().is_some_and(|due| due <= self.now) {
+            let rule = if self.verified { &rules::NO_ANSWER } else { &rules::HANDSHAKE_TIMEOUT };
+            return self.fail(Error::new(rule));
+        }
+        let overdue = self.requests.values().find(|(request, due)| *due <= self.now && self.counts(*request));
+        match overdue {
+            // Blocks may be held back by a slow reader; a peer that is alive answers a ping.
+            Some((Request::Data, _)) if self.verified => {
+                self.request(Request::Ping, Jingle::new(Action::SessionInfo, &self.sid).to_element());
+            }
+            Some(_) => return self.fail(Error::new(&rules::NO_ANSWER)),
+            None => {}
+        }
+        if self.may_send() && self.rekeyed + self.limits.rekey_interval <= self.now {
+            self.update_keys();
+        }
+        self.pump();
+    }
+
+    /// When [`Session::tick`] is due.
+    #[must_use]
+    pub fn next_timeout(&self) -> Option<Instant> {
+        if self.has_ended() {
+            return None;
+        }
+        let answers =
+            self.requests.values().filter(|(request, _)| self.counts(*request)).map(|(_, due)| *due);
+        let rekey = self.may_send().then(|| self.rekeyed + self.limits.rekey_interval);
+        answers.chain(self.due()).chain(rekey).min()
+    }
+
+    /// The next stanza to send over the servers.
+    pub fn poll_stanza(&mut self) -> Option<Element> {
+        let stanza = self.outbox.pop_front()?;
+        self.statistics.stanzas_sent += 1;
+        Some(stanza)
+    }
+
+    /// The next event. While the application does not take events, the peer's data is not acknowledged, and so the peer
+    /// stops sending.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        let (event, weight) = self.events.pop_front()?;
+        self.unread -= weight;
+        if self.unread <= self.limits.unread {
+            self.acknowledge_held();
+        }
+        Some(event)
+    }
+
+    /// Sends a stanza through the tunnel. Without `from` and `to` it is from us and to the peer.
+    ///
+    /// # Errors
+    /// [`rules::NOT_OPEN`] before [`Event::Established`] and after [`Session::close`];
+    /// [`rules::SEND_BUFFER_FULL`], to be tried again; [`rules::NOT_A_STANZA`], [`stream::rules::NOT_WRITABLE`],
+    /// [`stream::rules::STANZA_TOO_LARGE`].
+    pub fn send(&mut self, stanza: Element) -> Result<()> {
+        if !secured::is_stanza(&stanza) {
+            return Err(Error::new(&rules::NOT_A_STANZA).about(stanza.name()));
+        }
+        let octets = stream::to_octets(&stanza)?;
+        let (size, limit) = (octets.len() as u64, self.limits.stanza as u64);
+        if size > limit {
+            return Err(Error::exceeds(&stream::rules::STANZA_TOO_LARGE, size, limit));
+        }
+        let backlog = self.backlog()?;
+        if backlog >= self.limits.send_buffer {
+            let (demand, limit) = (backlog as u64, self.limits.send_buffer as u64);
+            return Err(Error::exceeds(&rules::SEND_BUFFER_FULL, demand, limit));
+        }
+        self.write(&octets)
+    }
+
+    /// Sends octets through the tunnel, in messages of at most [`BYTES_MAX`]; gives how many were taken, 0 when the
+    /// buffer is full.
+    ///
+    /// # Errors
+    /// [`rules::NOT_OPEN`] before [`Event::Established`] and after [`Session::close`].
+    pub fn send_bytes(&mut self, bytes: &[u8]) -> Result<usize> {
+        // The other side's limit is not known; half of our own leaves room for base64.
+        let most = BYTES_MAX.min(self.limits.stanza / 2).max(1);
+        let mut taken = 0;
+        while self.backlog()? < self.limits.send_buffer && taken < bytes.len() {
+            let rest = &bytes[taken..];
+            let chunk = &rest[..rest.len().min(most)];
+            self.write(&stream::to_octets(&secured::message_with(chunk))?)?;
+            taken += chunk.len();
+        }
+        Ok(taken)
+    }
+
+    /// Updates the keys of both directions now.
+    ///
+    /// # Errors
+    /// [`rules::NOT_OPEN`] before [`Event::Established`] and after [`Session::close`].
+    pub fn rekey(&mut self) -> Result<()> {
+        if !self.may_send() {
+            return Err(Error::new(&rules::NOT_OPEN));
+        }
+        self.update_keys();
+        self.pump();
+        Ok(())
+    }
+
+    /// Ends the session properly, after what has been queued. [`Event::Closed`] follows. Before
+    /// [`Event::Established`] the same as [`Session::abort`].
+    pub fn close(&mut self) {
+        match &mut self.phase {
+            Phase::Connected(connection) if connection.secured.is_live() => {
+                connection.closer = connection.secured.may_send();
+                connection.secured.close();
+                self.deadline = Some(self.now + self.limits.reply);
+                self.pump();
+            }
+            Phase::Leaving(_) | Phase::Ended => {}
+            _ => self.abort(),
+        }
+    }
+
+    /// Ends the session at once: session-terminate with `<cancel/>`. [`Event::Failed`] follows.
+    pub fn abort(&mut self) {
+        self.fail(Error::new(&rules::ABORTED));
+    }
+
+    /// The connection to the server is gone; nothing can be sent any more.
+    pub fn transport_lost(&mut self) {
+        if self.has_ended() {
+            return;
+        }
+        self.outbox.clear();
+        let event = if self.is_complete() {
+            Event::Closed
+        } else {
+            Event::Failed(Error::new(&rules::TRANSPORT_LOST))
+        };
+        self.end(event);
+        self.outbox.clear();
+    }
+
+    /// The Jingle session identifier.
+    #[must_use]
+    pub fn sid(&self) -> &str {
+        &self.sid
+    }
+
+    /// The peer's address.
+    #[must_use]
+    pub fn peer(&self) -> &FullJid {
+        &self.peer
+    }
+
+    /// Which side of the session we are: the client is the initiator.
+    #[must_use]
+    pub fn side(&self) -> Side {
+        self.side
+    }
+
+    /// Whether the session has ended. Events and stanzas may still wait to be polled.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        matches!(self.phase, Phase::Ended)
+    }
+
+    /// Counts so far.
+    #[must_use]
+    pub fn statistics(&self) -> Statistics {
+        self.statistics
+    }
+
+    /// Whether we have asked for a session and wait for the answer.
+    pub(super) fn is_offering(&self) -> bool {
+        matches!(self.phase, Phase::Offering(_))
+    }
+
+    fn may_send(&self) -> bool {
+        matches!(&self.phase, Phase::Connected(connection) if connection.secured.may_send())
+    }
+
+    /// Whether nothing that was sent can be missing any more.
+    fn is_complete(&self) -> bool {
+        match &self.phase {
+            Phase::Leaving(_) => true,
+            Phase::Connected(connection) => connection.is_complete(),
+            _ => false,
+        }
+    }
+
+    /// Octets that wait to be sent.
+    fn backlog(&self) -> Result<usize> {
+        match &self.phase {
+            Phase::Connected(connection) if connection.secured.may_send() => Ok(connection.bytes.backlog()),
+            _ => Err(Error::new(&rules::NOT_OPEN)),
+        }
+    }
+
+    fn write(&mut self, octets: &[u8]) -> Result<()> {
+        let Phase::Connected(connection) = &mut self.phase else { return Err(Error::new(&rules::NOT_OPEN)) };
+        connection.secured.send(octets)?;
+        self.octets_since_rekey += octets.len() as u64;
+        if self.octets_since_rekey >= self.limits.rekey_octets {
+            self.update_keys();
+        }
+        self.pump();
+        Ok(())
+    }
+
+    fn update_keys(&mut self) {
+        let Phase::Connected(connection) = &mut self.phase else { return };
+        match connection.secured.rekey() {
+            Ok(()) => {
+                self.rekeyed = self.now;
+                self.octets_since_rekey = 0;
+                self.statistics.rekeys += 1;
+            }
+            Err(error) => self.fail(error),
+        }
+    }
+
+    /// Something of ours came in time.
+    fn heard(&mut self, now: Instant) {
+        self.now = self.now.max(now);
+        self.statistics.stanzas_received += 1;
+        if self.verified {
+            self.deadline = self.deadline.map(|_| self.now + self.limits.reply);
+        }
+    }
+
+    /// What was asked before has been answered.
+    fn round_trip(&mut self) {
+        if std::mem::take(&mut self.asked) && !self.verified {
+            self.statistics.round_trips += 1;
+        }
+    }
+
+    /// Whether an answer that does not come counts now: while a ping is on the way only its own does.
+    fn counts(&self, request: Request) -> bool {
+        let pinging = || self.requests.values().any(|(request, _)| *request == Request::Ping);
+        request != Request::Data || !pinging()
+    }
+
+    /// The deadline, unless blocks are on the way whose own answers are waited for.
+    fn due(&self) -> Option<Instant> {
+        let waiting = self.requests.values().any(|(request, _)| *request == Request::Data);
+        self.deadline.filter(|_| !(self.verified && waiting))
+    }
+
+    fn request(&mut self, request: Request, payload: Element) {
+        self.requests_made += 1;
+        let side = if self.side == Side::Client { 'i' } else { 'r' };
+        let id = format!("{}-{side}{}", self.sid, self.requests_made);
+        let set = request != Request::Disco;
+        self.outbox.push_back(iq::request(set, &self.own, &self.peer, id.clone(), payload));
+        self.requests.insert(id, (request, self.now + self.limits.reply));
+        self.asked |= request != Request::Ping;
+    }
+
+    fn acknowledge(&mut self, id: &str) {
+        self.outbox.push_back(iq::result(&self.own, &self.peer, id, None));
+    }
+
+    fn acknowledge_held(&mut self) {
+        for id in std::mem::take(&mut self.held) {
+            self.acknowledge(&id);
+        }
+    }
+
+    fn refuse(&mut self, id: &str, refusal: Refusal) {
+        self.outbox.push_back(refusal.answer(&self.own, &self.peer, id));
+    }
+
+    fn tell(&mut self, event: Event, weight: usize) {
+        self.unread += weight;
+        self.events.push_back((event, weight));
+    }
+
+    /// Responder: takes or refuses the offer.
+    fn accept(&mut self, config: ResponderConfig, endpoint: Box<dyn Endpoint>, id: &str, payload: &Element) {
+        let offer = match Jingle::from_element(payload) {
+            Ok(jingle) if jingle.initiator.as_ref().is_none_or(|initiator| *initiator == self.peer) => {
+                self.acknowledge(id);
+                jingle.into_offer().and_then(|offer| check_block(&offer).map(|()| offer))
+            }
+            Ok(_) => {
+                self.refuse(id, Refusal::modify(DefinedCondition::BadRequest));
+                return self.end(Event::Failed(Error::new(&jingle::rules::MALFORMED).about("initiator")));
+            }
+            Err(error) => {
+                self.refuse(id, Refusal::modify(DefinedCondition::BadRequest));
+                return self.end(Event::Failed(error));
+            }
+        };
+        let offer = match offer {
+            Ok(offer) => offer,
+            Err(error) => {
+                self.terminate(reason(&error, false));
+                return self.end(Event::Failed(error));
+            }
+        };
+        let mechanisms = config.policy.acceptable();
+        let security = Security::new(endpoint.certificate().map(Fingerprint::of), mechanisms.clone());
+        let stream = offer.transport.sid.0;
+        let block = offer.transport.block_size.min(self.limits.block);
+        let mut content = Content::new(block, &stream, security.clone());
+        content.creator = offer.creator;
+        content.name = offer.name;
+        let party = responder::Party {
+            own: self.own.clone(),
+            peer: self.peer.clone(),
+            mechanisms,
+            credentials: config.credentials,
+            offers: [offer.security.canonical(), security.canonical()],
+        };
+        let secured = Secured::responder(endpoint, party, offer.security.fingerprint(), &self.limits);
+        self.stream = Some(stream.clone());
+        let bytes = Bytestream::new(stream, block, self.limits.window);
+        self.phase = Phase::Accepting(Connection { secured, bytes, closer: false });
+        let mut jingle = Jingle::new(Action::SessionAccept, &self.sid).with_content(content);
+        jingle.responder = Some(self.own.clone().into());
+        self.request(Request::Accept, jingle.to_element());
+    }
+
+    /// Initiator: the peer supports what is needed.
+    fn offer(&mut self, from: Discovering) {
+        let Discovering { config, endpoint } = from;
+        let stream = secured::random_id(&mut *self.rng);
+        let fingerprint = endpoint.certificate().map(Fingerprint::of);
+        let security = Security::new(fingerprint, config.policy.acceptable());
+        let content = Content::new(self.limits.block, &stream, security.clone());
+        let mut jingle = Jingle::new(Action::SessionInitiate, &self.sid).with_content(content);
+        jingle.initiator = Some(self.own.clone().into());
+        self.phase = Phase::Offering(Offering { config, endpoint, security, stream });
+        self.request(Request::Initiate, jingle.to_element());
+    }
+
+    /// Initiator: the offer was taken.
+    fn open(&mut self, from: Offering, accept: Jingle) -> Result<()> {
+        if accept.responder.as_ref().is_some_and(|responder| *responder != self.peer) {
+            return Err(Error::new(&jingle::rules::OTHER_CONTENT).about("responder"));
+        }
+        let offer = accept.into_offer()?;
+        check_block(&offer)?;
+        let same = offer.creator == Creator::Initiator && offer.name == jingle::CONTENT_NAME;
+        if !same || offer.transport.sid.0 != from.stream || offer.transport.block_size > self.limits.block {
+            return Err(Error::new(&jingle::rules::OTHER_CONTENT));
+        }
+        let Offering { config, endpoint, security, stream } = from;
+        let party = initiator::Party {
+            own: config.own,
+            peer: config.peer,
+            policy: config.policy,
+            password: config.password,
+            preparation: config.preparation,
+            offers: [security.canonical(), offer.security.canonical()],
+        };
+        let secured = Secured::initiator(endpoint, party, offer.security.fingerprint(), &self.limits);
+        self.stream = Some(stream.clone());
+        let bytes = Bytestream::new(stream, offer.transport.block_size, self.limits.window);
+        let open = bytes.open();
+        self.phase = Phase::Opening(Connection { secured, bytes, closer: false });
+        self.request(Request::Open, open);
+        Ok(())
+    }
+
+    /// A Jingle request on this session.
+    fn jingle(&mut self, id: &str, payload: &Element) {
+        if self.has_ended() {
+            return self.refuse(id, unknown_session());
+        }
+        let jingle = match Jingle::from_element(payload) {
+            Ok(jingle) => jingle,
+            Err(error) => {
+                self.refuse(id, Refusal::modify(DefinedCondition::BadRequest));
+                return self.fail(error);
+            }
+        };
+        match jingle.action {
+            Action::SessionAccept => match std::mem::replace(&mut self.phase, Phase::Ended) {
+                Phase::Offering(offering) => {
+                    self.acknowledge(id);
+                    self.round_trip();
+                    if let Err(error) = self.open(offering, jingle) {
+                        self.terminate(reason(&error, false));
+                        self.end(Event::Failed(error));
+                    }
+                }
+                other => {
+                    self.phase = other;
+                    self.refuse(id, out_of_order());
+                }
+            },
+            Action::SessionInitiate => self.refuse(id, out_of_order()),
+            Action::SessionInfo if payload.children().next().is_none() => self.acknowledge(id),
+            Action::SessionInfo => {
+                let refusal = Refusal::modify(DefinedCondition::FeatureNotImplemented);
+                self.refuse(id, refusal.with("unsupported-info", ns::JINGLE_ERRORS));
+            }
+            // A hint that TLS itself repeats.
+            Action::SecurityInfo => self.acknowledge(id),
+            Action::SessionTerminate => {
+                self.acknowledge(id);
+                self.terminated(jingle.reason());
+            }
+            Action::Other => self.refuse(id, Refusal::cancel(DefinedCondition::FeatureNotImplemented)),
+        }
+    }
+
+    /// The peer has ended the session.
+    fn terminated(&mut self, reason: Option<Reason>) {
+        if self.is_complete() {
+            return self.end(Event::Closed);
+        }
+        let rule = match (reason, self.verified) {
+            (Some(Reason::SecurityError), _) => &rules::SECURITY_REFUSED,
+            (_, true) => &rules::CUT_SHORT,
+            (_, false) => &rules::DECLINED,
+        };
+        let name = reason.map_or("no reason", Reason::name);
+        self.end(Event::Failed(Error::new(rule).about(name)));
+    }
+
+    /// A request on the bytestream of this session.
+    fn bytestream(&mut self, id: &str, payload: &Element) {
+        match (payload.name(), std::mem::replace(&mut self.phase, Phase::Ended)) {
+            ("open", Phase::Accepting(connection)) => match connection.bytes.check_open(payload) {
+                Ok(()) => {
+                    self.acknowledge(id);
+                    self.round_trip();
+                    self.phase = Phase::Connected(connection);
+                }
+                Err(error) => {
+                    // The initiator may try again with the agreed size.
+                    self.phase = Phase::Accepting(connection);
+                    self.refuse(id, ibb::refusal(&error));
+                }
+            },
+            ("data", Phase::Connected(connection)) => {
+                self.phase = Phase::Connected(connection);
+                self.data(id, payload);
+            }
+            ("close", Phase::Connected(connection)) => {
+                self.acknowledge(id);
+                let complete = connection.secured.is_complete();
+                self.phase = Phase::Connected(connection);
+                if complete {
+                    self.phase = Phase::Leaving(Leaving::AwaitingTerminate);
+                } else {
+                    // TLS would say the same: the transport has ended without close_notify.
+                    self.fail_without_stream(
+                        Error::new(&rules::CUT_SHORT).about("the bytestream was closed"),
+                    );
+                }
+            }
+            ("close", Phase::Leaving(Leaving::AwaitingClose)) => {
+                self.acknowledge(id);
+                self.phase = Phase::Leaving(Leaving::AwaitingTerminate);
+            }
+            (_, other) => {
+                self.phase = other;
+                self.refuse(id, ibb::refusal(&Error::new(&ibb::rules::UNKNOWN_SID)));
+            }
+        }
+    }
+
+    fn data(&mut self, id: &str, payload: &Element) {
+        self.round_trip();
+        let Phase::Connected(connection) = &mut self.phase else { return };
+        let octets = match connection.bytes.receive(payload) {
+            Ok(octets) => octets,
+            Err(error) => {
+                self.refuse(id, ibb::refusal(&error));
+                return self.fail(error);
+            }
+        };
+        self.statistics.octets_received += octets.len() as u64;
+        let mut tools = Tools { rng: &mut *self.rng, sasl_messages: &mut self.statistics.sasl_messages };
+        let mut events = Vec::new();
+        let result = connection.secured.receive(&octets, &mut tools, &mut events);
+        for (event, weight) in events {
+            if matches!(event, Event::Established(_)) {
+                self.verified = true;
+                self.deadline = None;
+                self.rekeyed = self.now;
+            }
+            self.tell(event, weight);
+        }
+        if self.unread > self.limits.unread {
+            self.held.push_back(id.to_owned());
+        } else {
+            self.acknowledge(id);
+        }
+        let most = self.limits.unread.saturating_mul(2);
+        match result {
+            Err(error) => self.fail(error),
+            Ok(()) if self.unread > most => {
+                self.fail(Error::exceeds(&rules::TOO_MUCH_UNREAD, self.unread as u64, most as u64));
+            }
+            Ok(()) => {}
+        }
+    }
+
+    /// A request of ours was granted.
+    fn answered(&mut self, request: Request, payload: Option<&Element>) {
+        match (request, std::mem::replace(&mut self.phase, Phase::Ended)) {
+            (Request::Disco, Phase::Discovering(discovering)) => {
+                self.round_trip();
+                match disco::check(payload) {
+                    Ok(()) => self.offer(discovering),
+                    Err(error) => self.end(Event::Failed(error)),
+                }
+            }
+            (Request::Open, Phase::Opening(connection)) => {
+                self.round_trip();
+                self.phase = Phase::Connected(connection);
+            }
+            (Request::Data, Phase::Connected(mut connection)) => {
+                connection.bytes.acknowledged();
+                self.phase = Phase::Connected(connection);
+            }
+            (Request::Ping, other) => {
+                self.phase = other;
+                let due = self.now + self.limits.reply;
+                self.requests.values_mut().for_each(|(_, old)| *old = due.max(*old));
+            }
+            (Request::Close, Phase::Leaving(Leaving::Closing)) => self.finish(),
+            (Request::Terminate, Phase::Leaving(Leaving::Terminating)) => self.end(Event::Closed),
+            (_, other) => self.phase = other,
+        }
+    }
+
+    /// A request of ours was refused.
+    fn refused(&mut self, request: Request, condition: &str) {
+        let absent = matches!(
+            condition,
+            "service-unavailable"
+                | "recipient-unavailable"
+                | "remote-server-not-found"
+                | "remote-server-timeout"
+                | "gone"
+        );
+        match (request, &self.phase) {
+            (_, Phase::Ended) => {}
+            // What is closed already counts as closed (XEP-0047 section 2.3, XEP-0166 section 6.7).
+            (Request::Close, Phase::Leaving(Leaving::Closing)) => self.finish(),
+            (Request::Terminate, _) => self.end(Event::Closed),
+            (_, Phase::Leaving(_)) => {}
+            (Request::Ping, _) if !absent && condition != "item-not-found" => self.answered(request, None),
+            _ if absent => {
+                // Nobody is there to be told.
+                self.end(Event::Failed(Error::new(&rules::PEER_ABSENT).about(condition)));
+            }
+            _ => self.fail(Error::new(&rules::REFUSED).about(condition)),
+        }
+    }
+
+    /// Moves octets from TLS into blocks, and goes on to the end when there is nothing left to move.
+    fn pump(&mut self) {
+        let Phase::Connected(connection) = &mut self.phase else { return };
+        let mut ciphertext = Vec::new();
+        connection.secured.transmit(&mut ciphertext);
+        connection.bytes.write(&ciphertext);
+        let mut blocks = Vec::new();
+        while let Some((element, octets)) = connection.bytes.poll_data() {
+            blocks.push(element);
+            self.statistics.octets_sent += octets as u64;
+        }
+        let leave = connection.is_complete();
+        for block in blocks {
+            self.request(Request::Data, block);
+        }
+        if leave {
+            self.leave();
+        }
+    }
+
+    /// Both ends of the tunnel are closed, and everything is delivered.
+    fn leave(&mut self) {
+        let Phase::Connected(connection) = std::mem::replace(&mut self.phase, Phase::Ended) else { return };
+        self.acknowledge_held();
+        self.deadline = Some(self.now + self.limits.reply);
+        if connection.closer {
+            self.phase = Phase::Leaving(Leaving::Closing);
+            self.request(Request::Close, connection.bytes.close());
+        } else {
+            self.phase = Phase::Leaving(Leaving::AwaitingClose);
+        }
+    }
+
+    /// The bytestream is closed as well.
+    fn finish(&mut self) {
+        self.phase = Phase::Leaving(Leaving::Terminating);
+        self.terminate(Reason::Success);
+    }
+
+    fn terminate(&mut self, reason: Reason) {
+        self.request(Request::Terminate, Jingle::terminate(&self.sid, reason).to_element());
+    }
+
+    /// Ends a session that has failed: last words in the tunnel, IBB `<close/>`, session-terminate.
+    fn fail(&mut self, error: Error) {
+        if self.is_complete() {
+            return self.end(Event::Closed);
+        }
+        self.pump();
+        if let Phase::Connected(connection) = &self.phase {
+            let close = connection.bytes.close();
+            self.request(Request::Close, close);
+        }
+        self.fail_without_stream(error);
+    }
+
+    /// The same when there is no open bytestream.
+    fn fail_without_stream(&mut self, error: Error) {
+        match &self.phase {
+            Phase::Ended => return,
+            // The peer knows nothing of the session yet.
+            Phase::Discovering(_) => {}
+            _ => self.terminate(reason(&error, self.verified)),
+        }
+        self.end(Event::Failed(error));
+    }
+
+    /// Nothing more happens, except that late answers are taken and late requests refused.
+    fn end(&mut self, event: Event) {
+        self.phase = Phase::Ended;
+        self.deadline = None;
+        self.acknowledge_held();
+        self.tell(event, 0);
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Session({:?} with {}, {})", self.side, self.peer, self.sid)
+    }
+}
+
+impl Connection {
+    /// Whether the tunnel is closed on both ends and all our blocks have arrived.
+    fn is_complete(&self) -> bool {
+        self.secured.is_complete() && self.bytes.backlog() == 0 && self.bytes.unacknowledged() == 0
+    }
+}
+
+/// The session that a payload wants to open.
+pub(super) fn offered_sid(payload: &Element) -> Option<&str> {
+    let initiate = payload.is("jingle", ns::JINGLE) && payload.attr("action") == Some("session-initiate");
+    initiate.then(|| payload.attr("sid")).flatten()
+}
+
+pub(super) fn unknown_session() -> Refusal {
+    Refusal::cancel(DefinedCondition::ItemNotFound).with("unknown-session", ns::JINGLE_ERRORS)
+}
+
+fn out_of_order() -> Refusal {
+    Refusal::modify(DefinedCondition::UnexpectedRequest).with("out-of-order", ns::JINGLE_ERRORS)
+}
+
+fn check_block(offer: &Offer) -> Result<()> {
+    if (ibb::BLOCK_MIN..=ibb::BLOCK_MAX).contains(&offer.transport.block_size) {
+        Ok(())
+    } else {
+        Err(Error::new(&jingle::rules::BLOCK_SIZE))
+    }
+}
+
+/// What the peer hears about a failure: not more than it needs.
+fn reason(error: &Error, live: bool) -> Reason {
+    let is = |rule| error.is(rule);
+    if is(&rules::ABORTED) {
+        Reason::Cancel
+    } else if error.kind() == ErrorKind::TimedOut {
+        Reason::Timeout
+    } else if is(&jingle::rules::OTHER_APPLICATION) {
+        Reason::UnsupportedApplications
+    } else if is(&jingle::rules::OTHER_TRANSPORT) {
+        Reason::UnsupportedTransports
+    } else if is(&jingle::rules::OTHER_CONTENT) || is(&jingle::rules::BLOCK_SIZE) {
+        Reason::IncompatibleParameters
+    } else if error.rule().id.starts_with("ibb-") || is(&rules::CUT_SHORT) || is(&rules::REFUSED) {
+        Reason::FailedTransport
+    } else if live && !error.rule().id.starts_with("tls-") {
+        Reason::FailedApplication
+    } else {
+        Reason::SecurityError
+    }
+}

@@ -1,0 +1,498 @@
+//! Everything inside the bytestream: TLS, the stream in it, the authentication, and then stanzas. Ciphertext in and
+//! out; knows nothing of Jingle and IQs.
+
+use jid::{FullJid, Jid};
+use minidom::Element;
+use rand_core::CryptoRng;
+use xso::{AsXml, FromXml};
+
+use crate::binding::ChannelBinding;
+use crate::error::{Error, Result};
+use crate::mechanism::{MechanismName, Outcome};
+use crate::tls::{Endpoint, Fingerprint, Handshake, Tunnel, Unverified, Verified};
+use crate::xmpp::stream::{self, CLOSE, Item, Parser};
+use crate::xmpp::{Limits, ns, xml};
+
+use super::config::{Established, Event};
+use super::{initiator, responder, rules};
+
+/// What the states need from outside.
+pub(super) struct Tools<'a> {
+    pub(super) rng: &'a mut dyn CryptoRng,
+    pub(super) sasl_messages: &'a mut u64,
+}
+
+impl Tools<'_> {
+    /// 32 hexadecimal digits.
+    pub(super) fn random_id(&mut self) -> String {
+        random_id(self.rng)
+    }
+}
+
+/// 128 random bits as hexadecimal digits, which are an NMTOKEN as well.
+pub(super) fn random_id(rng: &mut dyn CryptoRng) -> String {
+    let mut octets = [0; 16];
+    rng.fill_bytes(&mut octets);
+    octets.iter().map(|octet| format!("{octet:02x}")).collect()
+}
+
+/// What a state asks for.
+pub(super) enum Next<State> {
+    /// Send this and wait.
+    Wait(State, Vec<u8>),
+    /// The authentication is complete on this side: turn the tunnel into a verified one, then send this inside it, and
+    /// expect a new stream.
+    Verify(Box<Outcome>, State, Vec<u8>),
+    /// Send this; from now on stanzas may pass. With what was offered and not taken.
+    Live(Vec<u8>, Vec<(MechanismName, &'static str)>),
+}
+
+/// A failure, and what the peer may hear about it.
+pub(super) struct Fault {
+    error: Error,
+    words: Vec<u8>,
+}
+
+impl Fault {
+    /// With an element to send.
+    pub(super) fn with(error: Error, words: Element) -> Self {
+        // Our own few elements can always be written.
+        Self { error, words: stream::to_octets(&words).unwrap_or_default() }
+    }
+
+    /// With nothing but the end of the stream.
+    pub(super) fn silent(error: Error) -> Self {
+        Self { error, words: vec![] }
+    }
+
+    /// With a stream error.
+    pub(super) fn stream(error: Error, condition: &str) -> Self {
+        Self::with(error, stream::error(condition))
+    }
+
+    /// With the stream error for an element of bad form.
+    pub(super) fn malformed(error: Error) -> Self {
+        Self::stream(error, "bad-format")
+    }
+
+    /// Puts octets before the words.
+    pub(super) fn after(self, mut octets: Vec<u8>) -> Self {
+        octets.extend(self.words);
+        Self { error: self.error, words: octets }
+    }
+}
+
+/// The header of a stream between `own` and `peer`.
+pub(super) fn check_header(item: Item, own: &FullJid, peer: &FullJid) -> Result<(), Fault> {
+    match item {
+        Item::Header(header) if header.from.as_ref() == Some(peer) && header.to.as_ref() == Some(own) => {
+            Ok(())
+        }
+        Item::Header(_) => Err(Fault::stream(Error::new(&rules::OTHER_ADDRESSES), "invalid-from")),
+        // The parser gives a header first.
+        Item::Element(_) | Item::Close => Err(Fault::silent(Error::new(&rules::OUT_OF_ORDER))),
+    }
+}
+
+/// An element of the negotiation: no stanza, and no end.
+pub(super) fn element(item: Item) -> Result<Element, Fault> {
+    match item {
+        Item::Element(element) if element.has_ns(ns::CLIENT) => {
+            Err(Fault::stream(Error::new(&rules::TOO_EARLY).about(element.name()), "not-authorized"))
+        }
+        Item::Element(element) => match stream::error_condition(&element) {
+            Some(condition) => Err(Fault::silent(Error::new(&rules::STREAM_ERROR).about(condition))),
+            None => Ok(element),
+        },
+        Item::Close => Err(Fault::silent(Error::new(&rules::STREAM_CUT_SHORT))),
+        Item::Header(_) => Err(Fault::silent(Error::new(&rules::OUT_OF_ORDER))),
+    }
+}
+
+/// Octets in a stanza.
+#[derive(FromXml, AsXml)]
+#[xml(namespace = ns::E2E, name = "bytes", on_unknown_child = Fail, on_unknown_attribute = Fail)]
+struct Bytes {
+    #[xml(text = xso::text::Base64)]
+    octets: Vec<u8>,
+}
+
+/// Octets as a message.
+pub(super) fn message_with(octets: &[u8]) -> Element {
+    let bytes = Bytes { octets: octets.to_vec() };
+    Element::builder("message", ns::CLIENT).append(xml::element(&bytes)).build()
+}
+
+/// How far the tunnel is.
+enum Link {
+    Handshake(Handshake),
+    Unverified(Tunnel<Unverified>),
+    Verified(Tunnel<Verified>),
+    /// Between two of the others, and after a verification that failed.
+    Gone,
+}
+
+/// What the stream waits for.
+enum State {
+    /// The end of the TLS handshake.
+    Initiating(initiator::Party),
+    Responding(responder::Party),
+    Initiator(initiator::State),
+    Responder(responder::State),
+    Live,
+    /// After an error.
+    Dead,
+}
+
+/// One end of a tunnel.
+pub(super) struct Secured {
+    link: Link,
+    state: State,
+    parser: Parser,
+    limits: Limits,
+    own: FullJid,
+    peer: FullJid,
+    /// What the peer's certificate must hash to, where it announced one.
+    announced: Option<Fingerprint>,
+    closed: bool,
+    peer_closed: bool,
+    /// Plaintext octets since the last event.
+    weight: usize,
+}
+
+impl Secured {
+    pub(super) fn initiator(
+        endpoint: Box<dyn Endpoint>,
+        party: initiator::Party,
+        announced: Option<Fingerprint>,
+        limits: &Limits,
+    ) -> Self {
+        let (own, peer) = (party.own.clone(), party.peer.clone());
+        Self::new(endpoint, State::Initiating(party), own, peer, announced, limits)
+    }
+
+    pub(super) fn responder(
+        endpoint: Box<dyn Endpoint>,
+        party: responder::Party,
+        announced: Option<Fingerprint>,
+        limits: &Limits,
+    ) -> Self {
+        let (own, peer) = (party.own.clone(), party.peer.clone());
+        Self::new(endpoint, State::Responding(party), own, peer, announced, limits)
+    }
+
+    fn new(
+        endpoint: Box<dyn Endpoint>,
+        state: State,
+        own: FullJid,
+        peer: FullJid,
+        announced: Option<Fingerprint>,
+        limits: &Limits,
+    ) -> Self {
+        Self {
+            link: Link::Handshake(Handshake::new(endpoint)),
+            state,
+            parser: Parser::new(limits),
+            limits: limits.clone(),
+            own,
+            peer,
+            announced,
+            closed: false,
+            peer_closed: false,
+            weight: 0,
+        }
+    }
+
+    /// Whether stanzas may pass.
+    pub(super) fn is_live(&self) -> bool {
+        matches!(self.state, State::Live)
+    }
+
+    /// Whether this side may still send stanzas.
+    pub(super) fn may_send(&self) -> bool {
+        self.is_live() && !self.closed
+    }
+
+    /// Whether both streams and both directions of TLS have been closed.
+    pub(super) fn is_complete(&self) -> bool {
+        matches!(&self.link, Link::Verified(tunnel) if self.closed && self.peer_closed && tunnel.peer_has_closed())
+    }
+
+    /// Appends the ciphertext that waits to be sent.
+    pub(super) fn transmit(&mut self, out: &mut Vec<u8>) {
+        match &mut self.link {
+            Link::Handshake(handshake) => handshake.transmit(out),
+            Link::Unverified(tunnel) => tunnel.transmit(out),
+            Link::Verified(tunnel) => tunnel.transmit(out),
+            Link::Gone => {}
+        }
+    }
+
+    /// Sends a stanza, or several.
+    pub(super) fn send(&mut self, octets: &[u8]) -> Result<()> {
+        match &mut self.link {
+            Link::Verified(tunnel) if matches!(self.state, State::Live) && !self.closed => {
+                tunnel.write(octets)
+            }
+            _ => Err(Error::new(&rules::NOT_OPEN)),
+        }
+    }
+
+    /// Updates the keys of both directions.
+    pub(super) fn rekey(&mut self) -> Result<()> {
+        match &mut self.link {
+            Link::Verified(tunnel) if !self.closed => tunnel.rekey(),
+            _ => Err(Error::new(&rules::NOT_OPEN)),
+        }
+    }
+
+    /// Ends our stream, and TLS as well when the peer's stream has ended.
+    pub(super) fn close(&mut self) {
+        let Link::Verified(tunnel) = &mut self.link else { return };
+        if !self.closed {
+            self.closed = true;
+            // Fails only when TLS has been closed, and that happens below.
+            let _ = tunnel.write(CLOSE);
+        }
+        if self.peer_closed {
+            tunnel.close();
+        }
+    }
+
+    /// Takes ciphertext. After an error the tunnel is dead; its last words wait to be transmitted.
+    pub(super) fn receive(
+        &mut self,
+        ciphertext: &[u8],
+        tools: &mut Tools<'_>,
+        events: &mut Vec<(Event, usize)>,
+    ) -> Result<()> {
+        let result = self.take_in(ciphertext, tools, events);
+        result.map_err(|fault| {
+            self.die(&fault.words);
+            fault.error
+        })
+    }
+
+    fn take_in(
+        &mut self,
+        ciphertext: &[u8],
+        tools: &mut Tools<'_>,
+        events: &mut Vec<(Event, usize)>,
+    ) -> Result<(), Fault> {
+        let mut plaintext = Vec::new();
+        match &mut self.link {
+            Link::Handshake(handshake) => {
+                handshake.receive(ciphertext).map_err(Fault::silent)?;
+                if !handshake.is_done() {
+                    return Ok(());
+                }
+                self.open()?;
+                return self.take_in(&[], tools, events);
+            }
+            Link::Unverified(tunnel) => {
+                tunnel.receive(ciphertext).map_err(Fault::silent)?;
+                tunnel.receive_authentication(&mut plaintext).map_err(Fault::silent)?;
+            }
+            Link::Verified(tunnel) => {
+                tunnel.receive(ciphertext).map_err(Fault::silent)?;
+                tunnel.read(&mut plaintext);
+            }
+            Link::Gone => return Err(Fault::silent(Error::new(&rules::NOT_OPEN))),
+        }
+        let mut rest = &plaintext[..];
+        loop {
+            let before = rest.len();
+            let item = self.parser.read(&mut rest);
+            self.weight += before - rest.len();
+            match item {
+                Ok(Some(item)) => self.advance(item, tools, events)?,
+                Ok(None) => break,
+                Err(error) => {
+                    let condition = stream::condition(&error);
+                    let fault = Fault::stream(error, condition);
+                    return Err(match &self.state {
+                        State::Responder(state) => match state.unsent_header(tools) {
+                            Some(header) => fault.after(header),
+                            None => fault,
+                        },
+                        _ => fault,
+                    });
+                }
+            }
+        }
+        let tls_closed = match &self.link {
+            Link::Unverified(tunnel) => tunnel.peer_has_closed(),
+            Link::Verified(tunnel) => tunnel.peer_has_closed(),
+            Link::Handshake(_) | Link::Gone => false,
+        };
+        if tls_closed && !self.peer_closed {
+            return Err(Fault::silent(Error::new(&rules::STREAM_CUT_SHORT)));
+        }
+        Ok(())
+    }
+
+    /// After the TLS handshake.
+    fn open(&mut self) -> Result<(), Fault> {
+        let Link::Handshake(handshake) = std::mem::replace(&mut self.link, Link::Gone) else { return Ok(()) };
+        let tunnel = handshake.finish().map_err(Fault::silent)?;
+        let fits = self.announced.is_none() || tunnel.peer_fingerprint() == self.announced;
+        self.link = Link::Unverified(tunnel);
+        if !fits {
+            return Err(Fault::silent(Error::new(&rules::OTHER_CERTIFICATE)));
+        }
+        self.state = match std::mem::replace(&mut self.state, State::Dead) {
+            State::Initiating(party) => {
+                let (state, header) = initiator::State::start(party);
+                self.write(&header)?;
+                State::Initiator(state)
+            }
+            State::Responding(party) => State::Responder(responder::State::start(party)),
+            other => other,
+        };
+        Ok(())
+    }
+
+    fn advance(
+        &mut self,
+        item: Item,
+        tools: &mut Tools<'_>,
+        events: &mut Vec<(Event, usize)>,
+    ) -> Result<(), Fault> {
+        let binding = match &self.link {
+            Link::Unverified(tunnel) => tunnel.binding(),
+            Link::Verified(tunnel) => tunnel.binding(),
+            Link::Handshake(_) | Link::Gone => return Ok(()),
+        };
+        match std::mem::replace(&mut self.state, State::Dead) {
+            State::Initiator(state) => {
+                let next = state.advance(item, binding, tools)?;
+                self.follow(next, State::Initiator, events)
+            }
+            State::Responder(state) => {
+                let next = state.advance(item, binding, tools)?;
+                self.follow(next, State::Responder, events)
+            }
+            State::Live => {
+                self.state = State::Live;
+                self.stanza(item, events)
+            }
+            State::Initiating(_) | State::Responding(_) | State::Dead => Ok(()),
+        }
+    }
+
+    fn follow<S>(
+        &mut self,
+        next: Next<S>,
+        state: impl FnOnce(S) -> State,
+        events: &mut Vec<(Event, usize)>,
+    ) -> Result<(), Fault> {
+        match next {
+            Next::Wait(next, octets) => {
+                self.state = state(next);
+                self.write(&octets)
+            }
+            Next::Verify(outcome, next, octets) => {
+                self.verify(*outcome).map_err(Fault::silent)?;
+                self.parser = Parser::new(&self.limits);
+                self.state = state(next);
+                self.write(&octets)
+            }
+            Next::Live(octets, refused) => {
+                let Link::Verified(tunnel) = &self.link else {
+                    return Err(Fault::silent(Error::new(&rules::TOO_EARLY)));
+                };
+                let established = established(tunnel, refused);
+                self.write(&octets)?;
+                self.state = State::Live;
+                self.weight = 0;
+                events.push((Event::Established(Box::new(established)), 0));
+                Ok(())
+            }
+        }
+    }
+
+    fn verify(&mut self, outcome: Outcome) -> Result<()> {
+        let Link::Unverified(tunnel) = std::mem::replace(&mut self.link, Link::Gone) else {
+            return Err(Error::new(&rules::OUT_OF_ORDER));
+        };
+        self.link = Link::Verified(tunnel.verify(outcome)?);
+        Ok(())
+    }
+
+    fn write(&mut self, octets: &[u8]) -> Result<(), Fault> {
+        match &mut self.link {
+            Link::Unverified(tunnel) => tunnel.send_authentication(octets),
+            Link::Verified(tunnel) => tunnel.write(octets),
+            Link::Handshake(_) | Link::Gone => Err(Error::new(&rules::NOT_OPEN)),
+        }
+        .map_err(Fault::silent)
+    }
+
+    /// Something came through the verified tunnel.
+    fn stanza(&mut self, item: Item, events: &mut Vec<(Event, usize)>) -> Result<(), Fault> {
+        let stanza = match item {
+            Item::Element(element) => element,
+            Item::Close => {
+                self.peer_closed = true;
+                self.close();
+                return Ok(());
+            }
+            Item::Header(_) => return Err(Fault::silent(Error::new(&rules::OUT_OF_ORDER))),
+        };
+        if let Some(condition) = stream::error_condition(&stanza) {
+            return Err(Fault::silent(Error::new(&rules::STREAM_ERROR).about(condition)));
+        }
+        if !is_stanza(&stanza) {
+            let error = Error::new(&rules::OUT_OF_ORDER).about(stanza.name());
+            return Err(Fault::stream(error, "unsupported-stanza-type"));
+        }
+        let fits = |name, jid: &FullJid| {
+            stanza.attr(name).is_none_or(|value| Jid::new(value).is_ok_and(|v| v == *jid))
+        };
+        if !fits("from", &self.peer) || !fits("to", &self.own) {
+            return Err(Fault::stream(Error::new(&rules::OTHER_ADDRESSES), "invalid-from"));
+        }
+        let event = match stanza.get_child("bytes", ns::E2E) {
+            Some(bytes) if stanza.name() == "message" => {
+                Event::Bytes(xml::parse::<Bytes>(bytes, &rules::BAD_BYTES).map_err(Fault::malformed)?.octets)
+            }
+            _ => Event::Stanza(stanza),
+        };
+        events.push((event, std::mem::take(&mut self.weight)));
+        Ok(())
+    }
+
+    /// Says the last words, and closes what can be closed.
+    fn die(&mut self, words: &[u8]) {
+        self.state = State::Dead;
+        match &mut self.link {
+            Link::Unverified(tunnel) => {
+                let _ = tunnel.send_authentication(words).and_then(|()| tunnel.send_authentication(CLOSE));
+                tunnel.close();
+            }
+            Link::Verified(tunnel) => {
+                if !self.closed {
+                    let _ = tunnel.write(words).and_then(|()| tunnel.write(CLOSE));
+                }
+                tunnel.close();
+            }
+            Link::Handshake(_) | Link::Gone => {}
+        }
+    }
+}
+
+/// Whether an element is one of the three stanzas.
+pub(super) fn is_stanza(element: &Element) -> bool {
+    element.has_ns(ns::CLIENT) && matches!(element.name(), "message" | "presence" | "iq")
+}
+
+fn established(tunnel: &Tunnel<Verified>, refused: Vec<(MechanismName, &'static str)>) -> Established {
+    let binding: &ChannelBinding = tunnel.binding();
+    Established {
+        mechanism: tunnel.mechanism().clone(),
+        refused,
+        authcid: tunnel.outcome().authcid().to_owned(),
+        negotiated: tunnel.negotiated(),
+        binding: binding.clone(),
+    }
+}

@@ -1,0 +1,144 @@
+use countersign::xmpp::client::rules;
+use countersign::xmpp::server::{LABEL, LOGIN_ATTEMPTS, Server, rules as server_rules};
+
+use crate::support::*;
+
+#[tokio::test]
+async fn login_binds_the_wished_resource() {
+    let server = server().await;
+    let client = login(&server, "alice@home.example/lap").await;
+    assert_eq!(client.jid().as_str(), "alice@home.example/lap");
+    let statistics = server.statistics();
+    assert_eq!((statistics.connections, statistics.logins, statistics.logins_refused), (1, 1, 0));
+    guard(client.close()).await.unwrap();
+}
+
+#[tokio::test]
+async fn login_without_a_wish_gives_distinct_resources() {
+    let server = server().await;
+    let (one, two) = (login(&server, "alice@home.example").await, login(&server, "alice@home.example").await);
+    assert_eq!(one.jid().to_bare(), two.jid().to_bare());
+    assert_ne!(one.jid(), two.jid());
+}
+
+#[tokio::test]
+async fn a_resource_in_use_is_refused_until_it_is_free() {
+    let server = server().await;
+    let mut first = login(&server, "alice@home.example/lap").await;
+    let error = try_login(&server, account("alice@home.example/lap", PASSWORD)).await.err().unwrap();
+    assert!(error.is(&rules::BIND_REFUSED));
+    assert_eq!(error.subject(), Some("conflict"));
+    first.send(&element("<message xmlns='jabber:client'/>")).await.unwrap();
+    guard(first.close()).await.unwrap();
+    // The server frees the seat after its closing tag.
+    guard(async {
+        while try_login(&server, account("alice@home.example/lap", PASSWORD)).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn wrong_password_and_unknown_user_are_refused_alike() {
+    let server = server().await;
+    for login in [account("alice@home.example", "wrong"), account("mallory@home.example", PASSWORD)] {
+        let error = try_login(&server, login).await.err().unwrap();
+        assert!(error.is(&rules::LOGIN_REFUSED));
+        assert_eq!(error.subject(), Some("not-authorized"));
+    }
+    assert_eq!(server.statistics().logins_refused, 2);
+}
+
+#[tokio::test]
+async fn the_server_refuses_plain() {
+    let server = server().await;
+    let mut raw = Raw::open(server.local_addr()).await;
+    raw.send(HEADER).await;
+    raw.expect("SCRAM-SHA-256").await;
+    raw.send("<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>AGFsaWNlAGE=</auth>").await;
+    raw.expect("<invalid-mechanism").await;
+}
+
+#[tokio::test]
+async fn every_stream_says_what_the_server_is_for() {
+    let server = server().await;
+    let mut raw = Raw::open(server.local_addr()).await;
+    raw.send(HEADER).await;
+    raw.expect(LABEL).await;
+}
+
+#[tokio::test]
+async fn login_attempts_are_counted() {
+    let server = server().await;
+    let mut raw = Raw::open(server.local_addr()).await;
+    raw.send(HEADER).await;
+    for _ in 0..LOGIN_ATTEMPTS {
+        raw.send("<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='X'/>").await;
+    }
+    raw.expect_end("policy-violation").await;
+    assert_eq!(server.statistics().logins_refused, u64::from(LOGIN_ATTEMPTS));
+}
+
+#[tokio::test]
+async fn an_aborted_login_may_be_tried_again() {
+    let server = server().await;
+    let mut raw = Raw::open(server.local_addr()).await;
+    raw.send(HEADER).await;
+    raw.send("<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='SCRAM-SHA-256'/>").await;
+    raw.expect("<challenge ").await;
+    raw.send("<abort xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>").await;
+    raw.expect("<aborted").await;
+    raw.send(
+        "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='SCRAM-SHA-256'>biwsbj1hLHI9YmFk</auth>",
+    )
+    .await;
+    raw.expect("<challenge ").await;
+}
+
+#[tokio::test]
+async fn bad_base64_is_named() {
+    let server = server().await;
+    let mut raw = Raw::open(server.local_addr()).await;
+    raw.send(HEADER).await;
+    raw.send("<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='SCRAM-SHA-256'>%%%</auth>").await;
+    raw.expect("<incorrect-encoding").await;
+}
+
+#[tokio::test]
+async fn a_stanza_before_the_login_ends_the_stream() {
+    let server = server().await;
+    let mut raw = Raw::open(server.local_addr()).await;
+    raw.send(HEADER).await;
+    raw.send("<message to='bob@home.example'/>").await;
+    raw.expect_end("not-authorized").await;
+}
+
+#[tokio::test]
+async fn another_domain_is_not_served() {
+    let server = server().await;
+    let mut raw = Raw::open(server.local_addr()).await;
+    raw.send(&HEADER.replace(DOMAIN, "other.example")).await;
+    raw.expect_end("host-unknown").await;
+}
+
+#[tokio::test]
+async fn the_server_refuses_to_listen_beyond_loopback() {
+    let error = Server::bind(config().with_address(([0, 0, 0, 0], 0).into())).await.err().unwrap();
+    assert!(error.is(&server_rules::NOT_LOOPBACK));
+    let open = config().with_address(([0, 0, 0, 0], 0).into()).dangerously_listen_beyond_loopback();
+    assert!(Server::bind(open).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_mechanism_that_needs_tls_cannot_be_offered() {
+    let config = config().with_mechanisms(["SCRAM-SHA-256-PLUS".parse().unwrap()]);
+    assert!(Server::bind(config).await.err().unwrap().is(&server_rules::BAD_MECHANISM));
+}
+
+#[tokio::test]
+async fn a_port_in_use_is_named() {
+    let server = server().await;
+    let error = Server::bind(config().with_address(server.local_addr())).await.err().unwrap();
+    assert!(error.is(&server_rules::CANNOT_LISTEN));
+}
