@@ -8,7 +8,7 @@ use countersign::ksf::{self, Ksf};
 use countersign::mechanism::{self, Step};
 use countersign::opaque::{self, ServerKeys};
 use countersign::prep::Preparation;
-use countersign::registry::{self, ClientSetup, Credential, CredentialStore, ServerSetup};
+use countersign::registry::{self, ClientSetup, Credential, CredentialStore, ServerSetup, SharedPassword};
 use countersign::sasl::{self, ClientExchange, ServerExchange, ServerStep};
 use countersign::secret::SecretBytes;
 use countersign::spake2plus;
@@ -344,6 +344,29 @@ fn unknown_users_have_the_parameters_that_the_store_names() {
             let (answer, _) = family.before(&ServerSetup { credentials, ..with_credential(None) }, 1);
             assert_eq!(answer[KSF], expected.to_bytes());
         }
+    }
+}
+
+#[test]
+fn a_shared_password_serves_both_at_the_cost_that_was_asked_for() {
+    for family in &FAMILIES {
+        let store = |password| {
+            SharedPassword::new(ALICE, Password::new(password), Preparation::SaslPrep, system_rng()).unwrap()
+        };
+        let cheap = Arc::new(store(PASSWORD).with_ksf(Ksf::CHEAPEST));
+        for (authcid, known) in [(ALICE, true), ("mallory", false)] {
+            let setup = ServerSetup { credentials: cheap.clone(), ..with_credential(None) };
+            let mut client = family.client(ClientSetup { authcid: authcid.into(), ..client_setup() });
+            let result = run(&mut *client, &mut *family.server(setup), |index, message| {
+                if index == 1 {
+                    assert_eq!(message[KSF], Ksf::CHEAPEST.to_bytes());
+                }
+                message
+            });
+            assert_eq!(result.is_ok(), known);
+        }
+        let credentials = Arc::new(store("correct house").with_ksf(Ksf::CHEAPEST));
+        family.client_refuses(client_setup(), ServerSetup { credentials, ..with_credential(None) });
     }
 }
 
