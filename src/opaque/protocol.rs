@@ -13,7 +13,7 @@ use opaque_ke::{
 };
 use rand_core::CryptoRng;
 use sha2_010::Sha512;
-use zeroize::Zeroizing;
+use zeroize::{Zeroize as _, Zeroizing};
 
 use super::rng::{Draws, OldRng};
 use super::{INPUT_MAX, KE1_LEN, KE2_LEN, KE3_LEN, REQUEST_LEN, RESPONSE_LEN, Record, UPLOAD_LEN, rules};
@@ -167,13 +167,13 @@ impl ClientRegistration {
         let response = RegistrationResponse::deserialize(response).map_err(bad_element)?;
         let stretch = Stretch(ksf);
         let parameters = ClientRegistrationFinishParameters::new(parties.identifiers(), Some(&stretch));
-        let finished = self
+        let mut finished = self
             .state
             .finish(&mut OldRng(rng), self.password.expose(), response, parameters)
             .map_err(refused)?;
         Ok(Registered {
             upload: Zeroizing::new(array(&finished.message.serialize())),
-            export_key: SecretBytes::from(&finished.export_key[..]),
+            export_key: SecretBytes::new(taken(&mut finished.export_key)),
         })
     }
 }
@@ -199,8 +199,8 @@ pub struct Confirmed {
 }
 
 impl Confirmed {
-    fn new(key: &[u8], proof: ProofVerified) -> Self {
-        Self { key: SessionKey::new(key.to_vec()), proof }
+    fn new(key: &mut [u8], proof: ProofVerified) -> Self {
+        Self { key: SessionKey::new(taken(key)), proof }
     }
 
     /// The session key, 64 octets.
@@ -243,9 +243,9 @@ impl ClientLogin {
         // The generator is there for the signing key exchanges; 3DH draws nothing here.
         let mut rng = Draws::new(&mut crate::system_rng());
         let finished = self.state.finish(&mut OldRng(&mut rng), self.password.expose(), ke2, parameters);
-        let (finished, proof) = verified_by(finished).map_err(refused)?;
-        let confirmed = Confirmed::new(&finished.session_key, proof);
-        let export_key = SecretBytes::from(&finished.export_key[..]);
+        let (mut finished, proof) = verified_by(finished).map_err(refused)?;
+        let confirmed = Confirmed::new(&mut finished.session_key, proof);
+        let export_key = SecretBytes::new(taken(&mut finished.export_key));
         Ok((array(&finished.message.serialize()), confirmed, export_key))
     }
 }
@@ -284,9 +284,9 @@ impl ServerLogin {
     /// [`rules::WRONG_CONFIRMATION`].
     pub fn finish(self, ke3: &[u8; KE3_LEN], parties: &Parties<'_>) -> Result<Confirmed> {
         let ke3 = CredentialFinalization::deserialize(ke3).map_err(bad_element)?;
-        let (finished, proof) =
+        let (mut finished, proof) =
             verified_by(self.0.finish(ke3, parties.server_parameters())).map_err(refused)?;
-        Ok(Confirmed::new(&finished.session_key, proof))
+        Ok(Confirmed::new(&mut finished.session_key, proof))
     }
 }
 
@@ -303,6 +303,13 @@ pub(super) fn enroll(
     let response = keys.respond(&request, credential_identifier)?;
     let Registered { upload, export_key } = client.finish(&response, parties, ksf, rng)?;
     Ok((Record::new(keys, ksf, &upload)?, export_key))
+}
+
+/// A key out of opaque-ke's result, which does not wipe it.
+fn taken(key: &mut [u8]) -> Vec<u8> {
+    let taken = key.to_vec();
+    key.zeroize();
+    taken
 }
 
 /// opaque-ke looks at the other inputs itself, at this one only when it is too late to say no.

@@ -7,6 +7,10 @@
 //! [`Prover`] and [`Verifier`] are the protocol of RFC 9383 alone, for applications that carry it themselves.
 //! [`Spake2PlusClient`] and [`Spake2PlusServer`] are the SASL mechanism; its messages and transcript are described in
 //! `docs/sasl-pake.md`.
+//!
+//! # Security
+//! Multiplications and comparisons take the same time for all passwords and scalars. w0, w1, scalars, TT and all keys
+//! are wiped; copies that the compiler and the curve arithmetic leave on the stack are not.
 
 mod client;
 mod credential;
