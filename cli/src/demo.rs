@@ -254,7 +254,7 @@ impl Stage {
     async fn open(&self, mechanism: &MechanismName) -> (Result<E2eStream, Error>, Result<E2eStream, Error>) {
         // Both could do every other one too: so there is something to strike from the lists.
         let others = bound().map(Registered::name).filter(|name| *name != mechanism);
-        let policy = Policy::named([mechanism].into_iter().chain(others).cloned());
+        let policy = Policy::named([mechanism.clone()].into_iter().chain(others.cloned()));
         self.offer(policy.clone());
         let config = InitiatorConfig::new(full(ALICE), full(BOB), Password::new(SHARED))
             .with_policy(policy)
