@@ -61,11 +61,15 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         };
         let handle = Driver::spawn(client, Some(Box::new(gate)));
         output::note(Tone::Good, "listening:", format_args!("as {own}"));
-        let stream = handle.accept().await?;
-        args.tunnel.announce(&stream);
-        let ended = talk(stream, AtEnd::Wait).await;
+        let talked = async {
+            let stream = handle.accept().await?;
+            args.tunnel.announce(&stream);
+            talk(stream, AtEnd::Wait).await
+        };
+        let talked = talked.await;
+        // The peer is told how it ended, however it ended.
         handle.finish().await;
-        ended
+        talked
     });
     runtime.shutdown_background();
     result
