@@ -80,8 +80,16 @@ pub struct Ksf(Algorithm);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Algorithm {
     /// Version 0x13.
-    Argon2id { memory: u32, passes: u32, lanes: u32 },
-    Scrypt { log_n: u32, block: u32, lanes: u32 },
+    Argon2id {
+        memory: u32,
+        passes: u32,
+        lanes: u32,
+    },
+    Scrypt {
+        log_n: u32,
+        block: u32,
+        lanes: u32,
+    },
     /// What the RFC 9807 vectors use.
     #[cfg(any(test, feature = "vectors"))]
     Identity,

@@ -7,6 +7,7 @@ pub mod context;
 #[cfg(feature = "cpace")]
 pub mod cpace;
 pub mod error;
+pub mod guess;
 #[cfg(any(feature = "opaque", feature = "spake2plus"))]
 pub mod ksf;
 pub mod mechanism;
@@ -21,10 +22,10 @@ pub mod secret;
 #[cfg(feature = "spake2plus")]
 pub mod spake2plus;
 pub mod tls;
-#[cfg(any(feature = "opaque", feature = "spake2plus"))]
-pub mod wire;
 #[cfg(feature = "vectors")]
 pub mod vectors;
+#[cfg(any(feature = "opaque", feature = "spake2plus"))]
+pub mod wire;
 #[cfg(feature = "xmpp")]
 pub mod xmpp;
 

@@ -75,8 +75,7 @@ impl ExpectServerExchange {
     pub fn handle(self, message: &[u8]) -> Result<LoggedIn> {
         let ServerExchange { ksf, ke2 } = ServerExchange::parse(message)?;
         let context = context(&self.channel, ksf);
-        let (ke3, confirmed, export_key) =
-            self.login.finish(ke2, &parties(&context, &self.authcid), ksf)?;
+        let (ke3, confirmed, export_key) = self.login.finish(ke2, &parties(&context, &self.authcid), ksf)?;
         let (proof, key) = confirmed.into_parts();
         let outcome = Outcome::new(proof, NAME, Side::Client, self.authcid, Some(self.binding)).with_key(key);
         Ok(LoggedIn { message: ClientConfirm { ke3: &ke3 }.to_bytes(), outcome, export_key })

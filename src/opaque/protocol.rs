@@ -97,9 +97,7 @@ impl ServerKeys {
     /// # Errors
     /// [`rules::BAD_RECORD`].
     pub fn from_bytes(bytes: &[u8; Self::LEN]) -> Result<Self> {
-        opaque_ke::ServerSetup::deserialize(bytes)
-            .map(Self)
-            .map_err(|_| Error::new(&rules::BAD_RECORD))
+        opaque_ke::ServerSetup::deserialize(bytes).map(Self).map_err(|_| Error::new(&rules::BAD_RECORD))
     }
 
     /// Answers a registration request: 32 octets in, 64 out. Keeps nothing.
@@ -150,8 +148,7 @@ impl ClientRegistration {
     /// # Errors
     /// [`rules::BAD_INPUT`].
     pub fn start(password: &[u8], rng: &mut dyn CryptoRng) -> Result<(Self, [u8; REQUEST_LEN])> {
-        let started =
-            opaque_ke::ClientRegistration::start(&mut OldRng(rng), password).map_err(refused)?;
+        let started = opaque_ke::ClientRegistration::start(&mut OldRng(rng), password).map_err(refused)?;
         Ok((Self { state: started.state, password: password.into() }, array(&started.message.serialize())))
     }
 

@@ -33,8 +33,7 @@ impl ExpectClientExchange {
     /// # Errors
     /// [`registry::rules::BINDING_MISSING`].
     pub fn new(setup: ServerSetup, rng: &mut dyn CryptoRng) -> Result<Self> {
-        let binding =
-            setup.binding.clone().ok_or_else(|| Error::new(&registry::rules::BINDING_MISSING))?;
+        let binding = setup.binding.clone().ok_or_else(|| Error::new(&registry::rules::BINDING_MISSING))?;
         Ok(Self { draws: Draws::new(rng), setup, binding })
     }
 
@@ -73,8 +72,7 @@ impl ExpectClientExchange {
             &mut self.draws,
         )?;
         let reply = ServerExchange { ksf, ke2: &ke2 }.to_bytes();
-        let next =
-            ExpectClientConfirm { login, authcid: authcid.to_owned(), binding: self.binding, context };
+        let next = ExpectClientConfirm { login, authcid: authcid.to_owned(), binding: self.binding, context };
         Ok((reply, next))
     }
 }

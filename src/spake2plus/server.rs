@@ -40,8 +40,7 @@ impl ExpectIdentity {
     /// # Errors
     /// [`registry::rules::BINDING_MISSING`].
     pub fn new(setup: ServerSetup, rng: &mut dyn CryptoRng) -> Result<Self> {
-        let binding =
-            setup.binding.clone().ok_or_else(|| Error::new(&registry::rules::BINDING_MISSING))?;
+        let binding = setup.binding.clone().ok_or_else(|| Error::new(&registry::rules::BINDING_MISSING))?;
         Ok(Self { y: group::random_scalar(rng), setup, binding })
     }
 

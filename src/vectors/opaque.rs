@@ -84,8 +84,7 @@ impl Protocol {
         let (parties, password) = (self.parties(), inputs.octets("password")?);
         let keys = keys(inputs, &NOBODY)?;
 
-        let mut rng =
-            Given::new(&[&blind(inputs, "blind_registration")?, &inputs.octets("envelope_nonce")?]);
+        let mut rng = Given::new(&[&blind(inputs, "blind_registration")?, &inputs.octets("envelope_nonce")?]);
         let (client, request) = ClientRegistration::start(&password, &mut rng)?;
         outputs.expect("registration_request", &request)?;
         let response = keys.respond(&request, &self.name)?;
@@ -274,6 +273,9 @@ mod tests {
         let map = case.as_object_mut().unwrap();
         let computed = computed(&Fields::new(map)).unwrap();
         map.extend(computed.into_iter().map(|(name, octets)| (name.to_owned(), json!(hex(&octets)))));
-        PLACE.write(&[case], "both sides of this library, on the crate opaque-ke, which passes the RFC's vectors");
+        PLACE.write(
+            &[case],
+            "both sides of this library, on the crate opaque-ke, which passes the RFC's vectors",
+        );
     }
 }

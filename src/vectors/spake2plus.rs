@@ -140,12 +140,12 @@ fn shared_points(tt: &[u8]) -> [&[u8]; 2] {
 fn registration(case: &Fields<'_>) -> Checked {
     case.expect_text("kdf", "scrypt N=32768 r=8 p=1 salt=\"\" dkLen=80")?;
     let ksf = Ksf::scrypt(15, 8, 1)?;
-    let [password, prover, verifier] = [case.text("password")?, case.text("idProver")?, case.text("idVerifier")?];
+    let [password, prover, verifier] =
+        [case.text("password")?, case.text("idProver")?, case.text("idVerifier")?];
     let input = kdf_input(password.as_bytes(), prover.as_bytes(), verifier.as_bytes());
     case.expect("kdf_input", &input)?;
     case.expect("kdf_output", ksf.stretch::<80>(&input, &[])?.as_slice())?;
-    let secret =
-        ProverSecret::derive(password.as_bytes(), prover.as_bytes(), verifier.as_bytes(), ksf, &[])?;
+    let secret = ProverSecret::derive(password.as_bytes(), prover.as_bytes(), verifier.as_bytes(), ksf, &[])?;
     let (w0, w1) = secret.to_bytes();
     case.expect("w0", &*w0)?;
     case.expect("w1", &*w1)?;
@@ -263,6 +263,9 @@ mod tests {
             map.extend(computed.into_iter().map(|(name, octets)| (name.to_owned(), json!(hex(&octets)))));
             case
         });
-        PLACE.write(&cases, "tests/peers/spake2plus_peer.py, an independent implementation of docs/sasl-pake.md");
+        PLACE.write(
+            &cases,
+            "tests/peers/spake2plus_peer.py, an independent implementation of docs/sasl-pake.md",
+        );
     }
 }

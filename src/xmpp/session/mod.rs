@@ -128,7 +128,7 @@ impl Session {
     /// Starts a session: queues the disco#info request; session-initiate follows a good answer.
     ///
     /// # Errors
-    /// [`rules::WRONG_SIDE`], [`rules::SELF`]; [`crate::sasl::rules::NO_MECHANISM`] when the policy leaves nothing.
+    /// [`rules::WRONG_SIDE`], [`rules::SELF`]; [`crate::sasl::rules::NOTHING_ACCEPTABLE`] when the policy leaves nothing.
     pub fn initiate(
         config: InitiatorConfig,
         endpoint: Box<dyn Endpoint>,
@@ -141,7 +141,7 @@ impl Session {
         if config.own == config.peer {
             return Err(Error::new(&rules::SELF));
         }
-        config.policy.select(&config.policy.acceptable())?;
+        config.policy.check()?;
         let sid = secured::random_id(&mut *rng);
         let (own, peer, limits) = (config.own.clone(), config.peer.clone(), config.limits.clone());
         let phase = Phase::Discovering(Discovering { config, endpoint });
@@ -154,8 +154,8 @@ impl Session {
     /// the answer to be sent.
     ///
     /// # Errors
-    /// [`rules::WRONG_SIDE`], [`rules::NOT_AN_OFFER`]; [`crate::sasl::rules::NO_MECHANISM`] when the policy leaves
-    /// nothing.
+    /// [`rules::WRONG_SIDE`], [`rules::NOT_AN_OFFER`]; [`crate::sasl::rules::NOTHING_ACCEPTABLE`] when the policy
+    /// leaves nothing.
     pub fn respond(
         config: ResponderConfig,
         endpoint: Box<dyn Endpoint>,
@@ -166,7 +166,7 @@ impl Session {
         if endpoint.side() != Side::Server {
             return Err(Error::new(&rules::WRONG_SIDE));
         }
-        config.policy.select(&config.policy.acceptable())?;
+        config.policy.check()?;
         let not_an_offer = || Error::new(&rules::NOT_AN_OFFER);
         let incoming = Incoming::parse(session_initiate).ok_or_else(not_an_offer)?;
         let Kind::Request { set: true, payload } = incoming.kind else { return Err(not_an_offer()) };
@@ -576,6 +576,7 @@ impl Session {
             peer: self.peer.clone(),
             mechanisms,
             credentials: config.credentials,
+            guesses: config.guesses,
             offers: [offer.security.canonical(), security.canonical()],
         };
         let secured = Secured::responder(endpoint, party, offer.security.fingerprint(), &self.limits);
@@ -618,6 +619,7 @@ impl Session {
             policy: config.policy,
             password: config.password,
             preparation: config.preparation,
+            guesses: config.guesses,
             offers: [security.canonical(), offer.security.canonical()],
         };
         let secured = Secured::initiator(endpoint, party, offer.security.fingerprint(), &self.limits);
@@ -740,7 +742,8 @@ impl Session {
             }
         };
         self.statistics.octets_received += octets.len() as u64;
-        let mut tools = Tools { rng: &mut *self.rng, sasl_messages: &mut self.statistics.sasl_messages };
+        let sasl_messages = &mut self.statistics.sasl_messages;
+        let mut tools = Tools { rng: &mut *self.rng, sasl_messages, now: self.now };
         let mut events = Vec::new();
         let result = connection.secured.receive(&octets, &mut tools, &mut events);
         for (event, weight) in events {

@@ -8,6 +8,7 @@ use jid::FullJid;
 use crate::binding::{BindingType, ChannelBinding};
 use crate::context::Context;
 use crate::error::{Error, Result};
+use crate::guess::Guesses;
 use crate::mechanism::{MechanismName, Outcome};
 use crate::registry::{self, CredentialStore, ServerSetup};
 use crate::sasl::{Condition, ServerExchange, ServerStep};
@@ -24,6 +25,7 @@ pub(super) struct Party {
     /// What it offers, in its order.
     pub(super) mechanisms: Vec<MechanismName>,
     pub(super) credentials: Arc<dyn CredentialStore>,
+    pub(super) guesses: Option<Guesses>,
     /// Both `<security/>` elements as canonical octets, the initiator's first.
     pub(super) offers: [Vec<u8>; 2],
 }
@@ -101,11 +103,16 @@ impl ExpectAuth {
             ClientMessage::Abort => return Err(aborted()),
             ClientMessage::Response(_) => return Err(failure(Error::new(&rules::OUT_OF_ORDER))),
         };
-        let Party { own, peer, mechanisms, credentials, offers } = self.party;
+        let Party { own, peer, mechanisms, credentials, guesses, offers } = self.party;
         if !mechanisms.contains(&name) {
             let error = Error::new(&registry::rules::UNKNOWN_MECHANISM).about(name.as_str());
             return Err(failure(error));
         }
+        // Before the mechanism exists, and so before its first group operation.
+        let mut guess = guesses
+            .map(|guesses| guesses.reserve(peer.to_bare().as_str(), tools.now))
+            .transpose()
+            .map_err(failure)?;
         let [theirs, ours] = offers;
         let context = Context::between(peer.as_str(), own.as_str())
             .with_mechanisms(mechanisms)
@@ -115,7 +122,8 @@ impl ExpectAuth {
         let setup = ServerSetup { credentials, binding: Some(binding.clone()), context };
         let mechanism =
             registry::find(&name).and_then(|row| row.server(setup, tools.rng)).map_err(failure)?;
-        let (exchange, step) = ServerExchange::start(mechanism, initial.as_deref()).map_err(failure)?;
+        let (exchange, step) =
+            ServerExchange::start_counted(mechanism, initial.as_deref(), guess).map_err(failure)?;
         ExpectResponse { own, peer, exchange }.answer(step, tools)
     }
 }
