@@ -1,7 +1,8 @@
 //! How long does a SCRAM-SHA-256 login keep each side busy, beside rsasl 2.3 and scram 0.6?
 //!
 //! Server: stored keys, from the first message to the verdict. Client: 4096 iterations, with and without cached
-//! keys. Only the measured side's own calls are timed. After criterion's report the engines run in turn, and the
+//! keys. Only the measured side's own calls are timed. Random octets come from rand's thread generator, as rsasl and
+//! scram take theirs; one line shows what the system's generator costs instead. After criterion's report the engines run in turn, and the
 //! ratios of the medians and of the minima are printed: those are the numbers to compare.
 
 use std::hint::black_box;
@@ -17,6 +18,7 @@ use countersign::scram::{
 use countersign::secret::SecretBytes;
 use countersign::{Context, Password, Step, system_rng};
 use criterion::Criterion;
+use rand_core::CryptoRng;
 use rsasl::callback::{Context as Asked, Request, SessionCallback, SessionData};
 use rsasl::mechanisms::scram::properties::{SaltedPassword, ScramStoredPassword};
 use rsasl::mechname::Mechname;
@@ -123,14 +125,15 @@ fn client_keys() -> ClientKeys {
 fn servers() -> Vec<(&'static str, Login)> {
     let keys = client_keys();
     vec![
-        ("countersign, registry", registry_server(keys.clone())),
+        ("countersign, registry", registry_server(keys.clone(), rand::rng)),
+        ("- system generator", registry_server(keys.clone(), system_rng)),
         ("countersign, states", states_server(keys.clone())),
         ("rsasl 2.3", rsasl_server(keys.clone())),
         ("scram 0.6", scram_server(keys)),
     ]
 }
 
-fn registry_server(keys: ClientKeys) -> Login {
+fn registry_server<R: CryptoRng + 'static>(keys: ClientKeys, rng: fn() -> R) -> Login {
     let mut store = MemoryStore::new(&mut system_rng());
     store.insert(&MECHANISM.name(), USER, Credential::Scram(record())).expect("a good name");
     let credentials = Arc::new(store);
@@ -141,7 +144,7 @@ fn registry_server(keys: ClientKeys) -> Login {
             let setup =
                 ServerSetup { credentials: credentials.clone(), binding: None, context: Context::new() };
             let row = registry::find(&MECHANISM.name()).expect("compiled in");
-            let mut server = row.server(setup, &mut system_rng()).expect("starts");
+            let mut server = row.server(setup, &mut rng()).expect("starts");
             let Ok(Step::Continue(challenge)) = server.step(&first) else { panic!("client-first") };
             (server, challenge)
         });
@@ -162,7 +165,7 @@ fn states_server(keys: ClientKeys) -> Login {
         let mut clock = Clock(Duration::ZERO);
         let (client, first) = client().with_keys(keys.clone()).start(&mut system_rng()).expect("starts");
         let (server, challenge) = clock.time(|| {
-            let request = config.clone().start(&mut system_rng()).receive(&first).expect("client-first");
+            let request = config.clone().start(&mut rand::rng()).receive(&first).expect("client-first");
             assert_eq!(request.username(), USER);
             request.respond(Some(record.clone())).expect("the right hash")
         });
@@ -300,7 +303,7 @@ fn our_client(keys: Option<ClientKeys>) -> Login {
                 Some(keys) => client().with_keys(keys.clone()),
                 None => client(),
             };
-            config.start(&mut system_rng()).expect("starts")
+            config.start(&mut rand::rng()).expect("starts")
         });
         let mut last = None;
         let success = serve(&first, |challenge| {

@@ -24,7 +24,7 @@ pub mod spake2plus;
 pub mod tls;
 #[cfg(feature = "vectors")]
 pub mod vectors;
-#[cfg(any(feature = "opaque", feature = "spake2plus"))]
+#[cfg(any(feature = "cpace", feature = "opaque", feature = "spake2plus"))]
 pub mod wire;
 #[cfg(feature = "xmpp")]
 pub mod xmpp;

@@ -124,6 +124,9 @@ pub enum StringUse {
 /// [`rules::PROHIBITED`], [`rules::BIDIRECTIONAL`], [`rules::UNASSIGNED`], [`rules::TOO_LONG`].
 pub fn saslprep(text: &str, string_use: StringUse) -> Result<Zeroizing<String>> {
     check_length(text)?;
+    if text.bytes().all(|octet| matches!(octet, b' '..=b'~')) {
+        return Ok(Zeroizing::new(text.to_owned()));
+    }
     if string_use == StringUse::Stored && text.contains(tables::unassigned_code_point) {
         return Err(Error::new(&rules::UNASSIGNED));
     }

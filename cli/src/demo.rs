@@ -77,13 +77,11 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
 async fn demo(args: &Args) -> Result<(), Failure> {
     let say = |text: &str| if args.json { Ok(()) } else { output::print(text) };
     let accounts = Accounts::new()?;
-    let (bound, unbound): (Vec<_>, Vec<_>) =
-        registry::all().iter().partition(|row| row.properties().needs_binding);
 
     say("Alice and Bob share a short password. The XMPP server between them is not trusted.\n")?;
     let mut honest = Vec::new();
     let stage = Stage::set(&accounts, None).await?;
-    for row in &bound {
+    for row in bound() {
         honest.push(Honest { row, result: stage.converse(row.name()).await });
     }
     stage.strike().await;
@@ -91,7 +89,7 @@ async fn demo(args: &Args) -> Result<(), Failure> {
     say(&format!("{}\n", tunnels(&honest)))?;
 
     let mut logins = Vec::new();
-    for row in &unbound {
+    for row in unbound() {
         logins.push((row, accounts.log_in_with(row).await));
     }
     say("Without a channel binding: for logging in to a server, refused for tunnels:\n")?;
@@ -100,7 +98,7 @@ async fn demo(args: &Args) -> Result<(), Failure> {
     let mut refused = Vec::new();
     for attack in Attack::ALL {
         let stage = Stage::set(&accounts, Some(attack)).await?;
-        for row in &bound {
+        for row in bound() {
             refused.push(Refused {
                 attack,
                 mechanism: row.name().clone(),
@@ -133,6 +131,16 @@ async fn demo(args: &Args) -> Result<(), Failure> {
     ))
 }
 
+/// The mechanisms that can open a tunnel.
+fn bound() -> impl Iterator<Item = &'static Registered> {
+    registry::all().iter().filter(|row| row.properties().needs_binding)
+}
+
+/// The mechanisms that cannot.
+fn unbound() -> impl Iterator<Item = &'static Registered> {
+    registry::all().iter().filter(|row| !row.properties().needs_binding)
+}
+
 /// The accounts of both clients at the server, with a record for every mechanism that can log in.
 struct Accounts {
     store: Arc<dyn CredentialStore>,
@@ -145,18 +153,17 @@ impl Accounts {
         let mut rng = system_rng();
         let mut store = MemoryStore::new(&mut rng);
         let mut passwords = BTreeMap::new();
-        let rows = registry::all().iter().filter(|row| !row.properties().needs_binding).collect::<Vec<_>>();
         for jid in [ALICE, BOB] {
             let jid = full(jid).to_bare();
             let user = jid.node().map(|node| node.as_str().to_owned()).unwrap_or_default();
             let password = make_up();
-            for row in &rows {
+            for row in unbound() {
                 let record = row.enroll(&user, &password, Preparation::SaslPrep, &mut rng)?;
                 store.insert(row.name(), &user, record)?;
             }
             passwords.insert(jid, password);
         }
-        let logins = rows.iter().map(|row| row.name().clone()).collect();
+        let logins = unbound().map(|row| row.name().clone()).collect();
         Ok(Self { store: Arc::new(store), logins, passwords })
     }
 
@@ -243,9 +250,11 @@ impl Stage {
         Ok(Self { server, alice, bob, policy })
     }
 
-    /// Opens a session with exactly this mechanism and gives what each end says.
+    /// Opens a session that must take this mechanism, and gives what each end says.
     async fn open(&self, mechanism: &MechanismName) -> (Result<E2eStream, Error>, Result<E2eStream, Error>) {
-        let policy = Policy::named([mechanism.clone()]);
+        // Both could do every other one too: so there is something to strike from the lists.
+        let others = bound().map(Registered::name).filter(|name| *name != mechanism);
+        let policy = Policy::named([mechanism.clone()].into_iter().chain(others.cloned()));
         self.offer(policy.clone());
         let config = InitiatorConfig::new(full(ALICE), full(BOB), Password::new(SHARED))
             .with_policy(policy)
@@ -304,8 +313,8 @@ impl Ends {
     }
 }
 
-struct Honest<'a> {
-    row: &'a Registered,
+struct Honest {
+    row: &'static Registered,
     result: Result<Conversation, Error>,
 }
 
@@ -340,7 +349,7 @@ async fn drain(mut stream: E2eStream) -> Result<(), Error> {
     Ok(())
 }
 
-fn tunnels(runs: &[Honest<'_>]) -> String {
+fn tunnels(runs: &[Honest]) -> String {
     let header = [
         "mechanism",
         "round trips",
@@ -388,7 +397,7 @@ fn confirmed(properties: &Properties) -> &'static str {
     if properties.mutual { "both ways" } else { "one way" }
 }
 
-fn login_table(logins: &[(&&Registered, Result<Duration, Error>)]) -> String {
+fn login_table(logins: &[(&Registered, Result<Duration, Error>)]) -> String {
     let mut table = output::table(&["mechanism", "ms", "a listener gets", "an impostor gets"], 1);
     for (row, result) in logins {
         let properties = row.properties();
@@ -435,8 +444,8 @@ fn milliseconds(time: Duration) -> String {
 }
 
 fn to_json(
-    honest: &[Honest<'_>],
-    logins: &[(&&Registered, Result<Duration, Error>)],
+    honest: &[Honest],
+    logins: &[(&Registered, Result<Duration, Error>)],
     refused: &[Refused],
     ok: bool,
 ) -> Value {

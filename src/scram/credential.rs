@@ -93,15 +93,12 @@ impl StoredCredential {
         ClientKeys::from_prepared(hash, prepared, salt, iterations).to_stored()
     }
 
-    /// A record that answers for a user who does not exist.
-    pub(super) fn simulated(
-        hash: HashFunction,
-        salt: &[u8],
-        iterations: NonZeroU32,
-        stored_key: &[u8],
-    ) -> Self {
-        let stored_key = Key::new(&stored_key[..hash.output_len()]);
-        Self { hash, salt: salt.to_vec(), iterations, server_key: stored_key.clone(), stored_key }
+    /// A record that answers for a user who does not exist. Its keys are `key`, cut or padded with zeros.
+    pub(super) fn simulated(hash: HashFunction, salt: &[u8], iterations: NonZeroU32, key: &[u8; 32]) -> Self {
+        let mut octets = [0; OUTPUT_MAX];
+        octets[..key.len()].copy_from_slice(key);
+        let key = Key::new(&octets[..hash.output_len()]);
+        Self { hash, salt: salt.to_vec(), iterations, stored_key: key.clone(), server_key: key }
     }
 
     /// The hash function.

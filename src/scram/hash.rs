@@ -7,7 +7,7 @@ use hmac::Hmac;
 use sha1::Sha1;
 use sha2::{Sha256, Sha512};
 use sha3::Sha3_512;
-use zeroize::{Zeroize, ZeroizeOnDrop};
+use zeroize::Zeroize;
 
 /// Longest output of a hash function here, in octets.
 pub(crate) const OUTPUT_MAX: usize = 64;
@@ -100,7 +100,7 @@ pub(crate) fn keyed<M: Mac + KeyInit>(key: &[u8]) -> M {
 }
 
 /// One output of a hash function, kept in place: no allocation, wiped on drop.
-#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+#[derive(Clone)]
 pub(crate) struct Key {
     octets: [u8; OUTPUT_MAX],
     len: usize,
@@ -122,8 +122,15 @@ impl Key {
     /// Both must be of one hash function.
     pub(crate) fn xor(mut self, other: &Self) -> Self {
         debug_assert_eq!(self.len, other.len);
-        self.octets.iter_mut().zip(&other.octets).for_each(|(a, b)| *a ^= b);
+        self.octets.iter_mut().zip(other.expose()).for_each(|(a, b)| *a ^= b);
         self
+    }
+}
+
+impl Drop for Key {
+    fn drop(&mut self) {
+        // Beyond the length there never was anything.
+        self.octets[..self.len].zeroize();
     }
 }
 

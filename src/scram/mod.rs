@@ -110,13 +110,16 @@ impl ScramMechanism {
     /// The registered name.
     #[must_use]
     pub const fn name(self) -> MechanismName {
-        MechanismName::from_static(match (self.hash, self.plus) {
-            (HashFunction::Sha1, true) => "SCRAM-SHA-1-PLUS",
-            (HashFunction::Sha256, true) => "SCRAM-SHA-256-PLUS",
-            (HashFunction::Sha512, true) => "SCRAM-SHA-512-PLUS",
-            (HashFunction::Sha3_512, true) => "SCRAM-SHA3-512-PLUS",
-            (hash, false) => hash.scheme(),
-        })
+        match (self.hash, self.plus) {
+            (HashFunction::Sha1, false) => const { MechanismName::from_static("SCRAM-SHA-1") },
+            (HashFunction::Sha1, true) => const { MechanismName::from_static("SCRAM-SHA-1-PLUS") },
+            (HashFunction::Sha256, false) => const { MechanismName::from_static("SCRAM-SHA-256") },
+            (HashFunction::Sha256, true) => const { MechanismName::from_static("SCRAM-SHA-256-PLUS") },
+            (HashFunction::Sha512, false) => const { MechanismName::from_static("SCRAM-SHA-512") },
+            (HashFunction::Sha512, true) => const { MechanismName::from_static("SCRAM-SHA-512-PLUS") },
+            (HashFunction::Sha3_512, false) => const { MechanismName::from_static("SCRAM-SHA3-512") },
+            (HashFunction::Sha3_512, true) => const { MechanismName::from_static("SCRAM-SHA3-512-PLUS") },
+        }
     }
 
     /// What it promises.
@@ -147,11 +150,14 @@ impl TryFrom<&MechanismName> for ScramMechanism {
     type Error = Error;
 
     fn try_from(name: &MechanismName) -> Result<Self> {
-        HashFunction::ALL
-            .into_iter()
-            .flat_map(|hash| [Self::plus(hash), Self::new(hash)])
-            .find(|mechanism| mechanism.name() == *name)
-            .ok_or_else(|| Error::new(&registry::rules::UNKNOWN_MECHANISM).about(name.as_str()))
+        let (scheme, plus) = match name.as_str().strip_suffix("-PLUS") {
+            Some(scheme) => (scheme, true),
+            None => (name.as_str(), false),
+        };
+        match HashFunction::ALL.into_iter().find(|hash| hash.scheme() == scheme) {
+            Some(hash) => Ok(Self { hash, plus }),
+            None => Err(Error::new(&registry::rules::UNKNOWN_MECHANISM).about(name.as_str())),
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The server's side.
 
-use std::fmt;
+use std::fmt::{self, Write};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
@@ -8,7 +8,6 @@ use digest::{FixedOutput, Mac};
 use hmac::Hmac;
 use rand_core::CryptoRng;
 use sha2::Sha256;
-use zeroize::Zeroizing;
 
 use super::credential::{SALT_LEN, StoredCredential};
 use super::hash::{HashFunction, Key, OUTPUT_MAX, keyed};
@@ -30,12 +29,8 @@ type Authorize = Arc<dyn Fn(&str, &str) -> bool + Send + Sync>;
 /// What the server's side is made from.
 #[derive(Clone)]
 pub struct ServerConfig {
-    mechanism: ScramMechanism,
-    binding: Option<ChannelBinding>,
-    context: Context,
+    terms: Terms,
     simulation: Simulation,
-    confirms_offer: bool,
-    authorize: Option<Authorize>,
     #[cfg(any(test, feature = "vectors"))]
     nonce: Option<String>,
 }
@@ -57,13 +52,10 @@ impl ServerConfig {
         if seed.len() < SEED_MIN {
             return Err(Error::new(&rules::SEED_TOO_SHORT));
         }
+        let context = Context::new();
         Ok(Self {
-            mechanism,
-            binding,
-            context: Context::new(),
+            terms: Terms { mechanism, binding, context, confirms_offer: true, authorize: None },
             simulation: Simulation::new(mechanism.hash(), seed),
-            confirms_offer: true,
-            authorize: None,
             #[cfg(any(test, feature = "vectors"))]
             nonce: None,
         })
@@ -73,14 +65,14 @@ impl ServerConfig {
     /// context (`o`); a list of mechanisms it confirms (`h`), and holds the client to it.
     #[must_use]
     pub fn with_context(mut self, context: Context) -> Self {
-        self.context = context;
+        self.terms.context = context;
         self
     }
 
     /// Leaves `h` away, for clients that take it for something else.
     #[must_use]
     pub fn without_downgrade_protection(mut self) -> Self {
-        self.confirms_offer = false;
+        self.terms.confirms_offer = false;
         self
     }
 
@@ -102,7 +94,7 @@ impl ServerConfig {
     /// Without this, nobody may act as anybody else.
     #[must_use]
     pub fn with_authorization(mut self, may: impl Fn(&str, &str) -> bool + Send + Sync + 'static) -> Self {
-        self.authorize = Some(Arc::new(may));
+        self.terms.authorize = Some(Arc::new(may));
         self
     }
 
@@ -116,11 +108,29 @@ impl ServerConfig {
 
     /// Takes its randomness, and waits for the client.
     pub fn start(self, rng: &mut dyn CryptoRng) -> ExpectClientFirst {
-        let mut random = Zeroizing::new([0; NONCE_LEN + OUTPUT_MAX]);
-        rng.fill_bytes(&mut *random);
-        ExpectClientFirst { config: self, random }
+        let mut nonce = [0; NONCE_LEN];
+        rng.fill_bytes(&mut nonce);
+        ExpectClientFirst { config: self, nonce }
     }
+}
 
+impl fmt::Debug for ServerConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerConfig").field("terms", &self.terms).finish_non_exhaustive()
+    }
+}
+
+/// What all states of an exchange hold to.
+#[derive(Clone)]
+struct Terms {
+    mechanism: ScramMechanism,
+    binding: Option<ChannelBinding>,
+    context: Context,
+    confirms_offer: bool,
+    authorize: Option<Authorize>,
+}
+
+impl Terms {
     /// RFC 5802 section 6. What counts is what was offered on this stream, not what this server could do.
     fn check_choice(&self, flag: CbindFlag<'_>) -> Result<()> {
         let offered = self.context.mechanisms();
@@ -144,9 +154,9 @@ impl ServerConfig {
     }
 }
 
-impl fmt::Debug for ServerConfig {
+impl fmt::Debug for Terms {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ServerConfig")
+        f.debug_struct("Terms")
             .field("mechanism", &self.mechanism)
             .field("binding", &self.binding)
             .field("context", &self.context)
@@ -171,20 +181,34 @@ impl Simulation {
         Self { seed: keyed(seed.expose()), iterations, salt_len: SALT_LEN }
     }
 
-    /// The same salt for each name at every try. -PLUS and its plain twin give one salt, as they do for real users,
-    /// whose one record serves both: so the scheme goes in, not the mechanism. No scheme is another's beginning.
-    fn record(&self, hash: HashFunction, username: &str, stored_key: &[u8]) -> StoredCredential {
-        let mac = self.seed.clone().chain_update("scram-salt").chain_update(hash.scheme());
-        let salt = mac.chain_update(username).finalize_fixed();
-        StoredCredential::simulated(hash, &salt[..self.salt_len], self.iterations, stored_key)
+    /// The same for each name at every try. -PLUS and its plain twin give one salt, as they do for real users, whose
+    /// one record serves both: so the scheme goes in, not the mechanism. No scheme is another's beginning.
+    fn of(self, hash: HashFunction, username: &str) -> Simulated {
+        let mac = self.seed.chain_update("scram-salt").chain_update(hash.scheme()).chain_update(username);
+        let Self { iterations, salt_len, .. } = self;
+        Simulated { octets: mac.finalize_fixed().into(), iterations, salt_len }
+    }
+}
+
+/// What a user would get if he did not exist. It is computed for everybody, so that the time does not tell.
+#[derive(Debug)]
+struct Simulated {
+    octets: [u8; SIMULATED_SALT_MAX],
+    iterations: NonZeroU32,
+    salt_len: usize,
+}
+
+impl Simulated {
+    /// The keys are there to be computed with; no proof against them is ever accepted.
+    fn record(&self, hash: HashFunction) -> StoredCredential {
+        StoredCredential::simulated(hash, &self.octets[..self.salt_len], self.iterations, &self.octets)
     }
 }
 
 /// Nothing has come yet.
 pub struct ExpectClientFirst {
     config: ServerConfig,
-    /// The server's nonce, and a StoredKey for a user who does not exist.
-    random: Zeroizing<[u8; NONCE_LEN + OUTPUT_MAX]>,
+    nonce: [u8; NONCE_LEN],
 }
 
 impl ExpectClientFirst {
@@ -193,9 +217,9 @@ impl ExpectClientFirst {
     /// # Errors
     /// The rule of [`rules`] that the message breaks.
     pub fn receive(self, message: &[u8]) -> Result<ClientFirstReceived> {
-        let Self { config, random } = self;
+        let Self { config, nonce } = self;
         let parsed = ClientFirstMessage::parse(message)?;
-        config.check_choice(parsed.cbind_flag)?;
+        config.terms.check_choice(parsed.cbind_flag)?;
         let name = |name: &str| prep::user_name(name).map_err(|_| Error::new(&rules::BAD_USER_NAME));
         let username = name(&parsed.username)?;
         let authzid = parsed.authzid.as_deref().map(name).transpose()?.filter(|authzid| *authzid != username);
@@ -207,19 +231,18 @@ impl ExpectClientFirst {
         transcript.push_str(",r=");
         let nonce_start = transcript.len();
         transcript.push_str(parsed.nonce);
-        let (nonce, stored_key) = random.split_at(NONCE_LEN);
         #[cfg(any(test, feature = "vectors"))]
         match &config.nonce {
             Some(nonce) => transcript.push_str(nonce),
-            None => wire::push_base64(&mut transcript, nonce),
+            None => wire::push_base64(&mut transcript, &nonce),
         }
         #[cfg(not(any(test, feature = "vectors")))]
-        wire::push_base64(&mut transcript, nonce);
+        wire::push_base64(&mut transcript, &nonce);
         Ok(ClientFirstReceived {
-            simulated: config.simulation.record(config.mechanism.hash(), &username, stored_key),
+            simulated: config.simulation.of(config.terms.mechanism.hash(), &username),
             nonce_end: transcript.len(),
             gs2_len: parsed.gs2_header.len(),
-            config,
+            terms: config.terms,
             username,
             authzid,
             transcript,
@@ -237,10 +260,10 @@ impl fmt::Debug for ExpectClientFirst {
 /// The client has named a user; the application may look up the record wherever and however it likes.
 #[derive(Debug)]
 pub struct ClientFirstReceived {
-    config: ServerConfig,
+    terms: Terms,
     username: String,
     authzid: Option<String>,
-    simulated: StoredCredential,
+    simulated: Simulated,
     /// What was received and sent so far. The AuthMessage is all of it but the GS2 header.
     transcript: String,
     gs2_len: usize,
@@ -269,31 +292,28 @@ impl ClientFirstReceived {
     /// # Security
     /// An unknown user costs the same work, gets a plausible answer and fails at the end like a wrong password.
     pub fn respond(self, record: Option<StoredCredential>) -> Result<(ExpectClientFinal, Vec<u8>)> {
-        let Self { config, username, authzid, simulated, mut transcript, gs2_len, nonce_start, nonce_end } =
+        let Self { terms, username, authzid, simulated, mut transcript, gs2_len, nonce_start, nonce_end } =
             self;
         let known = record.is_some();
-        let record = record.unwrap_or(simulated);
-        let hash = config.mechanism.hash();
+        let hash = terms.mechanism.hash();
+        let record = record.unwrap_or_else(|| simulated.record(hash));
         if record.hash() != hash {
             return Err(Error::new(&registry::rules::WRONG_CREDENTIAL).about(hash.scheme()));
         }
         transcript.push_str(",s=");
         wire::push_base64(&mut transcript, record.salt());
-        transcript.push_str(",i=");
-        transcript.push_str(&record.iterations().to_string());
-        if config.confirms_offer && !config.context.mechanisms().is_empty() {
+        write!(transcript, ",i={}", record.iterations()).expect("a String takes any text");
+        if terms.confirms_offer && !terms.context.mechanisms().is_empty() {
             transcript.push_str(",h=");
-            transcript.push_str(&super::downgrade_hash(hash, &config.context));
+            transcript.push_str(&super::downgrade_hash(hash, &terms.context));
         }
-        if config.context.is_end_to_end() {
+        if terms.context.is_end_to_end() {
             transcript.push_str(",o=");
-            transcript.push_str(&super::context_hash(&config.context));
+            transcript.push_str(&super::context_hash(&terms.context));
         }
         let reply = transcript.as_bytes()[nonce_start - "r=".len()..].to_vec();
         let state = ExpectClientFinal {
-            mechanism: config.mechanism,
-            binding: config.binding.filter(|_| config.mechanism.is_plus()),
-            authorize: config.authorize,
+            terms,
             username,
             authzid,
             record,
@@ -308,10 +328,9 @@ impl ClientFirstReceived {
 }
 
 /// The salt is sent; the client has proven nothing yet.
+#[derive(Debug)]
 pub struct ExpectClientFinal {
-    mechanism: ScramMechanism,
-    binding: Option<ChannelBinding>,
-    authorize: Option<Authorize>,
+    terms: Terms,
     username: String,
     authzid: Option<String>,
     record: StoredCredential,
@@ -333,13 +352,14 @@ impl ExpectClientFinal {
         if parsed.nonce != &self.transcript[self.nonce_start..self.nonce_end] {
             return Err(Error::new(&rules::NONCE_MISMATCH));
         }
-        let binding_data = self.binding.as_ref().map_or(&[][..], ChannelBinding::data);
+        let binding_data = self.terms.used_binding().map_or(&[][..], ChannelBinding::data);
         if parsed.channel_binding.strip_prefix(&self.transcript.as_bytes()[..self.gs2_len])
             != Some(binding_data)
         {
             return Err(Error::new(&rules::BINDING_MISMATCH));
         }
-        let hash = self.mechanism.hash();
+        let Terms { mechanism, .. } = self.terms;
+        let hash = mechanism.hash();
         if parsed.proof.len() != hash.output_len() {
             return Err(Error::new(&rules::PROOF_LENGTH));
         }
@@ -353,25 +373,17 @@ impl ExpectClientFinal {
             .filter(|_| self.known)
             .ok_or(&rules::NOT_AUTHENTICATED)?;
         if let Some(authzid) = &self.authzid
-            && !self.authorize.is_some_and(|may| may(&self.username, authzid))
+            && !self.terms.authorize.is_some_and(|may| may(&self.username, authzid))
         {
             return Err(Error::new(&rules::AUTHZID_DENIED));
         }
         let mut reply = String::with_capacity("v=".len() + OUTPUT_MAX.div_ceil(3) * 4);
         reply.push_str("v=");
         wire::push_base64(&mut reply, hash.hmac(self.record.server_key(), auth_message).expose());
-        let outcome = Outcome::new(proof, self.mechanism.name(), Side::Server, self.username, self.binding)
+        let binding = self.terms.binding.filter(|_| mechanism.is_plus());
+        let outcome = Outcome::new(proof, mechanism.name(), Side::Server, self.username, binding)
             .with_authzid(self.authzid);
         Ok((outcome, reply.into_bytes()))
-    }
-}
-
-impl fmt::Debug for ExpectClientFinal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ExpectClientFinal")
-            .field("mechanism", &self.mechanism)
-            .field("username", &self.username)
-            .finish_non_exhaustive()
     }
 }
 
@@ -392,7 +404,7 @@ enum State {
 impl ScramServer {
     /// Takes its randomness now, and its records from `store` when a client has named a user.
     pub fn new(config: ServerConfig, store: Arc<dyn CredentialStore>, rng: &mut dyn CryptoRng) -> Self {
-        let mechanism = config.mechanism;
+        let mechanism = config.terms.mechanism;
         Self { mechanism, state: State::ClientFirst(config.start(rng), store), failure: None }
     }
 

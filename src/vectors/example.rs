@@ -160,7 +160,7 @@ pub(super) mod document {
     /// Columns of the document's examples.
     const WIDTH: usize = 96;
 
-    /// Two tests may write to one document at the same time.
+    /// Tests may read and write one document at the same time.
     static WRITING: Mutex<()> = Mutex::new(());
 
     /// A file of examples and the place in a document that shows them.
@@ -177,6 +177,7 @@ pub(super) mod document {
         }
 
         pub(in crate::vectors) fn check(&self) {
+            let _one_at_a_time = WRITING.lock().unwrap();
             let file = fs::read_to_string(Self::path(self.file)).unwrap();
             let file = serde_json::from_str::<Value>(&file).unwrap();
             let document = fs::read_to_string(Self::path(self.document)).unwrap();

@@ -9,8 +9,9 @@
 
 #[cfg(feature = "cpace")]
 mod cpace;
-#[cfg(any(feature = "opaque", feature = "spake2plus"))]
+#[cfg(any(feature = "cpace", feature = "opaque", feature = "spake2plus"))]
 mod example;
+#[cfg_attr(not(feature = "scram"), allow(dead_code, reason = "only SCRAM has base64"))]
 mod fields;
 mod kdf;
 #[cfg(feature = "opaque")]

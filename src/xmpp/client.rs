@@ -489,9 +489,7 @@ impl<S: AsyncRead + AsyncWrite> Negotiation<S> {
             return Err(Error::new(&rules::UNEXPECTED).about("no answer to resource binding"));
         }
         if answer.attr("type") != Some("result") {
-            let error = answer.get_child("error", ns::CLIENT);
-            let condition = error.and_then(|error| condition(error, ns::STANZA_ERRORS)).unwrap_or_default();
-            return Err(Error::new(&rules::BIND_REFUSED).about(condition));
+            return Err(Error::new(&rules::BIND_REFUSED).about(super::iq::condition(&answer)));
         }
         answer
             .get_child("bind", ns::BIND)
@@ -506,13 +504,9 @@ impl<S: AsyncRead + AsyncWrite> Negotiation<S> {
     }
 }
 
-fn stream_error(element: &Element) -> Error {
-    Error::new(&rules::STREAM_ERROR).about(condition(element, ns::STREAM_ERRORS).unwrap_or_default())
-}
-
-fn condition(error: &Element, namespace: &str) -> Option<String> {
-    let condition = error.children().find(|child| child.ns() == namespace && child.name() != "text")?;
-    Some(condition.name().to_owned())
+fn stream_error(error: &Element) -> Error {
+    let condition = error.children().find(|child| child.has_ns(ns::STREAM_ERRORS) && child.name() != "text");
+    Error::new(&rules::STREAM_ERROR).about(condition.map_or("undefined-condition", Element::name))
 }
 
 async fn within<T>(time: Duration, phase: &str, work: impl Future<Output = Result<T>>) -> Result<T> {

@@ -3,6 +3,9 @@
 //! Any XMPP library can lend its connection by implementing [`Connection`]; [`Client`](super::client::Client) does.
 //! Every queue here is bounded, and a full one makes its producer wait: an application that does not read its
 //! stream stops the peer of that stream, and a server that does not read stops the application.
+//!
+//! The mechanisms' slow hashes run in the task of the driver, which for that long serves nobody else: give it a
+//! runtime with more than one thread.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -34,7 +37,7 @@ pub const ACCEPTED_MAX: usize = 16;
 /// Stanzas outside of any session that wait for [`Handle::recv_stanza`]; further ones are dropped.
 pub const OUTSIDE_MAX: usize = 64;
 
-/// Stanzas that wait for the XMPP connection; while there are as many, nothing is received.
+/// Stanzas that wait for the XMPP connection; while there are as many, nothing is received and no request taken.
 pub const BACKLOG_MAX: usize = 1024;
 
 /// Octets of [`E2eStream::write_bytes`] that are handed over at once.
@@ -280,7 +283,8 @@ impl E2eStream {
         self.send(message).await
     }
 
-    /// Sends a stanza through the tunnel; ready when it is queued there.
+    /// Sends a stanza through the tunnel; ready when it is queued there. Not cancel safe: a call that is dropped may
+    /// or may not have sent it.
     ///
     /// # Errors
     /// [`rules::SESSION_ENDED`], and what the session does not take.
@@ -288,7 +292,8 @@ impl E2eStream {
         self.request(|reply| Op::Stanza(stanza, reply)).await
     }
 
-    /// Sends octets through the tunnel; ready when all are queued there.
+    /// Sends octets through the tunnel; ready when all are queued there. Not cancel safe: a call that is dropped
+    /// may have sent a part.
     ///
     /// # Errors
     /// As [`E2eStream::send`]. A part of the octets may have been sent.
@@ -444,8 +449,19 @@ enum Stage {
         events: mpsc::Sender<Event>,
         last: Arc<Mutex<Option<Event>>>,
     },
-    /// The application has dropped its stream.
+    /// The application has dropped its stream, or its call.
     Abandoned,
+}
+
+impl Stage {
+    /// Whether the application has gone and the session does not know.
+    fn is_forsaken(&self) -> bool {
+        match self {
+            Self::Connecting(reply) => reply.is_closed(),
+            Self::Open { events, .. } => events.is_closed(),
+            Self::Accepting | Self::Abandoned => false,
+        }
+    }
 }
 
 struct Task {
@@ -505,20 +521,23 @@ impl Task {
                 return Ok(());
             }
             let timeout = [self.host.next_timeout(), linger_until].into_iter().flatten().min();
+            let has_room = self.backlog.len() < BACKLOG_MAX;
             tokio::select! {
-                permit = outgoing.reserve(), if !self.backlog.is_empty() => match (permit, self.backlog.pop_front()) {
-                    (Ok(permit), Some(stanza)) => permit.send(stanza),
-                    // The writer has ended, and will tell why.
-                    _ => return Ok(()),
-                },
-                stanza = receiver.recv(), if self.backlog.len() < BACKLOG_MAX => {
+                permit = outgoing.reserve(), if !self.backlog.is_empty() => {
+                    match (permit, self.backlog.pop_front()) {
+                        (Ok(permit), Some(stanza)) => permit.send(stanza),
+                        // The writer has ended, and will tell why.
+                        _ => return Ok(()),
+                    }
+                }
+                stanza = receiver.recv(), if has_room => {
                     let stanza = stanza?.ok_or_else(|| Error::new(&rules::ENDED))?;
                     if !self.host.handle(&stanza, now()) {
                         // A full queue: what is in the open may get lost, and does not hold up the sessions.
                         let _ = self.outside.try_send(stanza);
                     }
                 }
-                request = self.requested.recv(), if linger_until.is_none() => match request {
+                request = self.requested.recv(), if has_room && linger_until.is_none() => match request {
                     Some(request) => self.serve(request),
                     None => linger_until = Some(now() + LINGER),
                 },
@@ -535,11 +554,12 @@ impl Task {
 
     /// Moves on whatever can be moved without waiting.
     fn pump(&mut self) {
-        let abandoned = |slot: &Slot| matches!(&slot.stage, Stage::Open { events, .. } if events.is_closed());
-        for (id, slot) in self.slots.iter_mut().filter(|(_, slot)| abandoned(slot)) {
-            slot.stage = Stage::Abandoned;
-            if let Some(session) = self.host.session_mut(*id) {
-                session.close();
+        for (id, slot) in self.slots.iter_mut().filter(|(_, slot)| slot.stage.is_forsaken()) {
+            let before = std::mem::replace(&mut slot.stage, Stage::Abandoned);
+            match (before, self.host.session_mut(*id)) {
+                (Stage::Connecting(_), Some(session)) => session.abort(),
+                (_, Some(session)) => session.close(),
+                (_, None) => {}
             }
         }
         for (id, slot) in &mut self.slots {
@@ -631,7 +651,10 @@ impl Task {
 
 /// Whether the next event of a session can be passed on.
 fn has_room(slots: &HashMap<SessionId, Slot>, id: SessionId) -> bool {
-    !matches!(slots.get(&id), Some(Slot { stage: Stage::Open { events, .. }, .. }) if events.capacity() == 0 && !events.is_closed())
+    match slots.get(&id) {
+        Some(Slot { stage: Stage::Open { events, .. }, .. }) => events.capacity() > 0 || events.is_closed(),
+        _ => true,
+    }
 }
 
 /// Does what the session has room for, in order.

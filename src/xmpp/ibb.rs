@@ -73,6 +73,19 @@ pub mod rules {
     };
 }
 
+/// Whether an error is about the bytestream itself.
+pub(super) fn is_to_blame(error: &Error) -> bool {
+    let own = [
+        &rules::BAD_DATA,
+        &rules::BLOCK_TOO_LARGE,
+        &rules::SEQ_USED,
+        &rules::SEQ_GAP,
+        &rules::UNKNOWN_SID,
+        &rules::OTHER_BLOCK,
+    ];
+    own.into_iter().any(|rule| error.is(rule))
+}
+
 /// How to answer a stanza that broke `error`'s rule.
 pub(super) fn refusal(error: &Error) -> Refusal {
     let rule = |rule| error.is(rule);

@@ -25,9 +25,34 @@
 //!    iq set    session-terminate <success/>       ------>
 //! ```
 //!
+//! The application's loop, whatever its XMPP library is:
+//!
+//! ```
+//! # use std::time::Instant;
+//! # use countersign::xmpp::{Element, Host, HostEvent, Event};
+//! # fn next(host: &mut Host, arrived: Option<Element>, send: &mut impl FnMut(Element)) {
+//! if let Some(stanza) = arrived {
+//!     host.handle(&stanza, Instant::now()); // false: not ours, a chat message perhaps
+//! }
+//! host.tick(Instant::now()); // at the latest at host.next_timeout()
+//! while let Some(event) = host.poll_event() {
+//!     if let HostEvent::Session(id, Event::Bytes(octets)) = event
+//!         && let Some(session) = host.session_mut(id)
+//!     {
+//!         // An echo. What was not taken has to be sent later.
+//!         let taken = session.send_bytes(&octets).unwrap_or(0);
+//! #       let _ = taken;
+//!     }
+//! }
+//! while let Some(stanza) = host.poll_stanza() {
+//!     send(stanza);
+//! }
+//! # }
+//! ```
+//!
 //! # Security
 //! Everything outside the TLS records can be read and edited by the servers. Disco answers and fingerprints
-//! are hints; both `<security/>` elements enter the authentication as octets (`jingle::Security::canonical`),
+//! are hints; both `<security/>` elements enter the authentication as octets ([`jingle::Security::canonical`]),
 //! so an edit ends in a failed authentication. One tunnel carries one authentication: after a failure the tunnel
 //! is dead, and there is no way back to anything unsecured.
 
@@ -54,7 +79,7 @@ pub mod stream;
 mod wire;
 mod xml;
 
-pub use host::{Acceptance, Gate, Host, HostEvent, SessionId};
+pub use host::{Acceptance, Gate, Host, HostEvent, SESSIONS_MAX, SessionId};
 pub use jid::{BareJid, FullJid, Jid};
 pub use minidom::Element;
 pub use session::{Established, Event, InitiatorConfig, ResponderConfig, Session, Statistics};
@@ -83,6 +108,9 @@ pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
 /// For the answer to one request.
 pub const REPLY_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// Silence after which an established peer is asked whether it is still there.
+pub const KEEPALIVE: Duration = Duration::from_secs(60);
+
 /// Octets sent under one key before it is updated.
 pub const REKEY_OCTETS: u64 = 1 << 30;
 
@@ -91,28 +119,18 @@ pub const REKEY_INTERVAL: Duration = Duration::from_secs(60 * 60);
 
 /// The limits of one session. Each starts at the constant of its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct Limits {
-    /// [`STANZA_MAX`].
-    pub stanza: usize,
-    /// [`XML_DEPTH_MAX`].
-    pub depth: usize,
-    /// [`IBB_BLOCK`]; a peer may ask for less.
-    pub block: u16,
-    /// [`IBB_WINDOW`].
-    pub window: usize,
-    /// [`UNREAD_MAX`].
-    pub unread: usize,
-    /// [`SEND_BUFFER_MAX`].
-    pub send_buffer: usize,
-    /// [`HANDSHAKE_TIMEOUT`].
-    pub handshake: Duration,
-    /// [`REPLY_TIMEOUT`].
-    pub reply: Duration,
-    /// [`REKEY_OCTETS`].
-    pub rekey_octets: u64,
-    /// [`REKEY_INTERVAL`].
-    pub rekey_interval: Duration,
+    pub(crate) stanza: usize,
+    pub(crate) depth: usize,
+    pub(crate) block: u16,
+    pub(crate) window: usize,
+    pub(crate) unread: usize,
+    pub(crate) send_buffer: usize,
+    pub(crate) handshake: Duration,
+    pub(crate) reply: Duration,
+    pub(crate) keepalive: Duration,
+    pub(crate) rekey_octets: u64,
+    pub(crate) rekey_interval: Duration,
 }
 
 impl Default for Limits {
@@ -126,6 +144,7 @@ impl Default for Limits {
             send_buffer: SEND_BUFFER_MAX,
             handshake: HANDSHAKE_TIMEOUT,
             reply: REPLY_TIMEOUT,
+            keepalive: KEEPALIVE,
             rekey_octets: REKEY_OCTETS,
             rekey_interval: REKEY_INTERVAL,
         }
@@ -189,11 +208,48 @@ impl Limits {
         self
     }
 
+    /// Sets after which silence an established peer is asked whether it is still there.
+    #[must_use]
+    pub fn with_keepalive(mut self, time: Duration) -> Self {
+        self.keepalive = time;
+        self
+    }
+
     /// Sets after how many octets sent, and after which time, keys are updated.
     #[must_use]
     pub fn with_rekey(mut self, octets: u64, interval: Duration) -> Self {
         self.rekey_octets = octets;
         self.rekey_interval = interval;
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_block_stays_within_its_borders() {
+        for (asked, given) in [
+            (0, ibb::BLOCK_MIN),
+            (ibb::BLOCK_MIN, ibb::BLOCK_MIN),
+            (ibb::BLOCK_MAX, ibb::BLOCK_MAX),
+            (ibb::BLOCK_MAX + 1, ibb::BLOCK_MAX),
+        ] {
+            assert_eq!(Limits::default().with_block(asked).block, given);
+        }
+    }
+
+    #[test]
+    fn defaults_are_the_constants() {
+        let limits = Limits::default();
+        assert_eq!((limits.stanza, limits.depth, limits.window), (STANZA_MAX, XML_DEPTH_MAX, IBB_WINDOW));
+        assert_eq!(
+            (limits.unread, limits.send_buffer, limits.block),
+            (UNREAD_MAX, SEND_BUFFER_MAX, IBB_BLOCK)
+        );
+        assert_eq!((limits.handshake, limits.reply), (HANDSHAKE_TIMEOUT, REPLY_TIMEOUT));
+        assert_eq!((limits.keepalive, limits.rekey_interval), (KEEPALIVE, REKEY_INTERVAL));
+        assert_eq!(limits.rekey_octets, REKEY_OCTETS);
     }
 }

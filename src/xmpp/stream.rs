@@ -4,6 +4,7 @@
 use jid::Jid;
 use minidom::Element;
 use rxml::error::EndOrError;
+use rxml::writer::TrackNamespace;
 use rxml::{Namespace, Parse, XmlVersion};
 use xso::AsXml;
 
@@ -220,7 +221,7 @@ impl Parser {
         loop {
             // At most one octet above the limit is looked at, so nothing beyond it is ever stored.
             let used = self.taken - self.complete;
-            let room = (self.stanza_max as u64 + 1).saturating_sub(used);
+            let room = (self.stanza_max as u64).saturating_add(1).saturating_sub(used);
             let front = octets.len().min(usize::try_from(room).unwrap_or(usize::MAX));
             let mut window = &octets[..front];
             let event = self.xml.parse(&mut window, false);
@@ -311,6 +312,11 @@ pub fn to_octets(element: &Element) -> Result<Vec<u8>> {
 
 fn encode(element: &Element) -> Option<Vec<u8>> {
     let mut encoder = rxml::writer::Encoder::new();
+    if element.has_ns(ns::STREAM) {
+        // Some readers of streams look for this prefix.
+        let prefix = rxml::xml_ncname!("stream");
+        encoder.ns_tracker_mut().declare_fixed(Some(prefix), ns::STREAM.into());
+    }
     let mut octets = Vec::new();
     let mut items = element.as_xml_iter().ok()?.peekable();
     while let Some(item) = items.next() {
@@ -532,6 +538,7 @@ mod tests {
         let text = "<stream:error xmlns:stream='http://etherx.jabber.org/streams'>\
             <not-authorized xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>";
         assert_eq!(element, text.parse().unwrap());
+        assert_eq!(to_octets(&element).unwrap(), text.as_bytes());
         assert_eq!(error_condition(&element), Some("not-authorized"));
         assert_eq!(error_condition(&Element::bare("error", ns::CLIENT)), None);
     }

@@ -1,10 +1,10 @@
 //! The dishonest server: both ends must refuse, and say why.
 
 use countersign::xmpp::server::{Attack, Report, Server};
-use countersign::xmpp::{jingle, session};
-use countersign::{Error, scram};
+use countersign::xmpp::{ibb, jingle, session};
+use countersign::{Error, scram, tls};
 
-use crate::e2e::{Pair, Setup, names};
+use crate::e2e::{Pair, Setup, named};
 use crate::support::*;
 
 /// What the initiator found, what the responder found, and what the attacker got.
@@ -37,9 +37,60 @@ async fn the_strip_is_refused_by_both() {
 
 #[tokio::test]
 async fn the_downgrade_is_refused_by_both() {
-    let setup = Setup { mechanisms: names(&["SCRAM-SHA-256-PLUS", "SCRAM-SHA-1-PLUS"]), ..Setup::default() };
+    let setup = Setup { policy: named(&["SCRAM-SHA-256-PLUS", "SCRAM-SHA-1-PLUS"]), ..Setup::default() };
     let (alice, bob, report) = attacked(Attack::Downgrade, &setup).await;
     assert!(alice.is(&scram::rules::CONTEXT_MISMATCH), "{alice:?}");
     assert!(bob.is(&session::rules::ABORTED_BY_PEER), "{bob:?}");
     assert_eq!(report.edited, 2);
+}
+
+#[tokio::test]
+async fn the_replay_is_refused_by_both() {
+    let (alice, bob, report) = attacked(Attack::Replay, &Setup::default()).await;
+    for error in [alice, bob] {
+        assert!(error.is(&ibb::rules::SEQ_USED), "{error:?}");
+    }
+    assert!(report.edited > 0);
+}
+
+/// What both ends find when the server turns on them in the middle of a transfer.
+async fn attacked_later(attack: Attack) -> (Error, Error, Report) {
+    let (server, setup) = (Server::bind(config().with_attack(Some(attack))).await.unwrap(), Setup::default());
+    let pair = Pair::new(&server, &setup).await;
+    let (mut alice, mut bob) = pair.connected(&setup).await;
+    let octets = vec![7; 100 * 4096];
+    let reading = async {
+        loop {
+            match bob.read_bytes().await {
+                Ok(Some(read)) => assert!(read.iter().all(|octet| *octet == 7)),
+                Ok(None) => panic!("Bob takes it for a proper end"),
+                Err(error) => return error,
+            }
+        }
+    };
+    let writing = async {
+        // It may be over before everything is queued; why, the last event tells.
+        let _ = alice.write_bytes(&octets).await;
+        alice.read_bytes().await.unwrap_err()
+    };
+    let (bob, alice) = guard(async { tokio::join!(reading, writing) }).await;
+    (alice, bob, server.attack_report().unwrap())
+}
+
+#[tokio::test]
+async fn corruption_is_noticed_by_both() {
+    let (alice, bob, report) = attacked_later(Attack::Corrupt).await;
+    for error in [alice, bob] {
+        assert!(error.is(&tls::rules::HANDSHAKE), "{error:?}");
+    }
+    assert!(report.edited > 0);
+}
+
+#[tokio::test]
+async fn the_cut_is_noticed_by_both() {
+    let (alice, bob, report) = attacked_later(Attack::Cut).await;
+    for error in [alice, bob] {
+        assert!(error.is(&session::rules::CUT_SHORT), "{error:?}");
+    }
+    assert!(report.edited > 0);
 }

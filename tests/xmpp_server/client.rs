@@ -1,9 +1,10 @@
 //! The client against servers that misbehave.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use countersign::sasl;
-use countersign::xmpp::client::{Client, Login, rules};
+use countersign::xmpp::client::{Client, Login, Timeouts, rules};
 use countersign::xmpp::{Element, Jid, stream};
 use countersign::{Error, Password};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -31,7 +32,7 @@ async fn scripted(script: Vec<String>, close: bool) -> SocketAddr {
         let (mut stream, _) = listener.accept().await.unwrap();
         let mut buffer = [0; 4096];
         for line in script {
-            stream.read(&mut buffer).await.unwrap();
+            assert_ne!(stream.read(&mut buffer).await.unwrap(), 0);
             stream.write_all(line.as_bytes()).await.unwrap();
         }
         if close {
@@ -46,10 +47,15 @@ async fn scripted(script: Vec<String>, close: bool) -> SocketAddr {
     address
 }
 
-async fn failure(script: &[&str], close: bool) -> Error {
+/// What a login ends with when the server follows the script and then closes.
+async fn failure(script: &[&str]) -> Error {
+    failure_with(script, true, Timeouts::default()).await
+}
+
+async fn failure_with(script: &[&str], close: bool, timeouts: Timeouts) -> Error {
     let script = script.iter().map(|&line| line.to_owned()).collect();
     let address = scripted(script, close).await;
-    let login = if close { account("alice@home.example", PASSWORD) } else { impatient("alice@home.example") };
+    let login = account("alice@home.example", PASSWORD).with_timeouts(timeouts);
     guard(Client::connect(address, login)).await.err().unwrap()
 }
 
@@ -80,7 +86,7 @@ async fn an_account_needs_a_user() {
 async fn the_server_closes_the_socket_at_every_step() {
     let scram = features(&mechanisms(&["SCRAM-SHA-256"]));
     for script in [&[][..], &[""], &[OPENING], &[&scram], &[&scram, ""]] {
-        assert!(failure(script, true).await.is(&rules::LOST), "{script:?}");
+        assert!(failure(script).await.is(&rules::LOST), "{script:?}");
     }
 }
 
@@ -90,7 +96,11 @@ async fn the_server_says_nothing() {
     for (script, phase) in
         [(&[][..], "the stream header"), (&[OPENING], "the stream header"), (&[&scram], "the login")]
     {
-        let error = failure(script, false).await;
+        // Only the phase in question is short, so that a slow machine changes nothing.
+        let mut timeouts = Timeouts::default();
+        let time = if phase == "the login" { &mut timeouts.login } else { &mut timeouts.stream };
+        *time = Duration::from_millis(100);
+        let error = failure_with(script, false, timeouts).await;
         assert!(error.is(&rules::TIMED_OUT), "{script:?}");
         assert_eq!(error.subject(), Some(phase), "{script:?}");
     }
@@ -99,13 +109,13 @@ async fn the_server_says_nothing() {
 #[tokio::test]
 async fn the_server_closes_the_stream_early() {
     let closed = format!("{}</stream:stream>", features(&mechanisms(&["SCRAM-SHA-256"])));
-    assert!(failure(&[&closed], true).await.is(&rules::CLOSED_EARLY));
+    assert!(failure(&[&closed]).await.is(&rules::CLOSED_EARLY));
 }
 
 #[tokio::test]
 async fn the_server_ends_the_stream_with_an_error() {
     let error = "<stream:error><host-unknown xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>";
-    let error = failure(&[&format!("{OPENING}{error}</stream:stream>")], true).await;
+    let error = failure(&[&format!("{OPENING}{error}</stream:stream>")]).await;
     assert!(error.is(&rules::STREAM_ERROR));
     assert_eq!(error.subject(), Some("host-unknown"));
 }
@@ -113,28 +123,28 @@ async fn the_server_ends_the_stream_with_an_error() {
 #[tokio::test]
 async fn the_server_wants_tls() {
     let starttls = "<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'><required/></starttls>";
-    assert!(failure(&[&features(starttls)], true).await.is(&rules::NEEDS_TLS));
+    assert!(failure(&[&features(starttls)]).await.is(&rules::NEEDS_TLS));
 }
 
 #[tokio::test]
 async fn the_client_takes_neither_plain_nor_a_binding_it_has_not() {
     let offer = features(&mechanisms(&["PLAIN", "SCRAM-SHA-256-PLUS", "SCRAM-SHA-1"]));
-    assert!(failure(&[&offer], true).await.is(&sasl::rules::NO_MECHANISM));
+    assert!(failure(&[&offer]).await.is(&sasl::rules::NO_MECHANISM));
 }
 
 #[tokio::test]
 async fn success_without_a_proof_is_refused() {
     let scram = features(&mechanisms(&["SCRAM-SHA-256"]));
     let success = "<success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>";
-    assert!(failure(&[&scram, success], true).await.is(&sasl::rules::EARLY_SUCCESS));
+    assert!(failure(&[&scram, success]).await.is(&sasl::rules::EARLY_SUCCESS));
 }
 
 #[tokio::test]
 async fn garbage_from_the_server_is_refused() {
-    let page = failure(&["HTTP/1.1 400 Bad Request\r\n\r\n<html>"], true).await;
+    let page = failure(&["HTTP/1.1 400 Bad Request\r\n\r\n<html>"]).await;
     assert!(page.is(&stream::rules::NOT_WELL_FORMED), "{page:?}");
     let unasked = format!("{OPENING}<message/>");
-    assert!(!failure(&[&unasked], true).await.is(&rules::LOST));
+    assert!(!failure(&[&unasked]).await.is(&rules::LOST));
 }
 
 #[tokio::test]

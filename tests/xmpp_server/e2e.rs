@@ -3,20 +3,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use countersign::error::ErrorKind;
-use countersign::mechanism::MechanismName;
 use countersign::prep::Preparation;
 use countersign::registry::SharedPassword;
-use countersign::sasl::Policy;
+use countersign::sasl::{Floor, Policy};
 use countersign::tls::Endpoint;
 use countersign::tls::certificate::{Config as Tls, Identity, RustlsEndpoint};
-use countersign::xmpp::client::Client;
-use countersign::xmpp::driver::{Connection, Driver, E2eStream, Handle, StanzaReceiver, rules};
+use countersign::xmpp::client::{self, Client};
+use countersign::xmpp::driver::{
+    ACCEPTED_MAX, Connection, Driver, E2eStream, Handle, OUTSIDE_MAX, StanzaReceiver, rules,
+};
 use countersign::xmpp::server::Server;
 use countersign::xmpp::{
-    Acceptance, Element, Event, FullJid, Gate, InitiatorConfig, Limits, ResponderConfig,
+    Acceptance, Element, Event, FullJid, Gate, InitiatorConfig, Limits, ResponderConfig, session,
 };
-use countersign::{Error, Password, Result};
+use countersign::{Error, Password, Result, Rule, sasl, scram, tls};
 
 use crate::support::*;
 
@@ -28,47 +28,48 @@ const SECRET: &str = "correct horse battery staple";
 #[derive(Clone)]
 pub(crate) struct Setup {
     pub(crate) secret: &'static str,
-    pub(crate) mechanisms: Vec<MechanismName>,
+    pub(crate) policy: Policy,
     pub(crate) limits: Limits,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { secret: SECRET, mechanisms: names(&["SCRAM-SHA-256-PLUS"]), limits: Limits::default() }
+        Self { secret: SECRET, policy: named(&["SCRAM-SHA-256-PLUS"]), limits: Limits::default() }
     }
 }
 
-pub(crate) fn names(names: &[&str]) -> Vec<MechanismName> {
-    names.iter().map(|name| name.parse().unwrap()).collect()
+pub(crate) fn named(names: &[&str]) -> Policy {
+    Policy::named(names.iter().map(|name| name.parse().unwrap()))
 }
 
-fn tls() -> Tls {
+fn throw_away() -> Tls {
     Tls::new(Identity::generate().unwrap()).unwrap()
 }
 
 pub(crate) fn client_endpoint() -> Box<dyn Endpoint> {
-    Box::new(RustlsEndpoint::client(&tls()).unwrap())
+    Box::new(RustlsEndpoint::client(&throw_away()).unwrap())
 }
 
 impl Setup {
     pub(crate) fn initiator(&self, own: &FullJid, peer: &str) -> InitiatorConfig {
         InitiatorConfig::new(own.clone(), FullJid::new(peer).unwrap(), Password::new(self.secret))
-            .with_policy(Policy::named(self.mechanisms.clone()))
+            .with_policy(self.policy.clone())
             .with_limits(self.limits.clone())
     }
 
-    pub(crate) fn gate(&self) -> Option<Box<dyn Gate>> {
-        let setup = self.clone();
+    /// Admits everybody who proves the secret.
+    pub(crate) fn gate(&self, own: &str) -> Option<Box<dyn Gate>> {
+        let (setup, own) = (self.clone(), FullJid::new(own).unwrap());
         Some(Box::new(move |peer: &FullJid| {
             let (authcid, secret) = (peer.to_bare().to_string(), Password::new(setup.secret));
             let store =
                 SharedPassword::new(&authcid, secret, Preparation::default(), countersign::system_rng());
             let store = Arc::new(store.ok()?.with_scram_iterations(4096));
             Some(Acceptance {
-                config: ResponderConfig::new(FullJid::new(BOB).ok()?, store)
-                    .with_policy(Policy::named(setup.mechanisms.clone()))
+                config: ResponderConfig::new(own.clone(), store)
+                    .with_policy(setup.policy.clone())
                     .with_limits(setup.limits.clone()),
-                endpoint: Box::new(RustlsEndpoint::server(&tls()).ok()?),
+                endpoint: Box::new(RustlsEndpoint::server(&throw_away()).ok()?),
                 rng: Box::new(countersign::system_rng()),
             })
         }))
@@ -85,7 +86,7 @@ impl Pair {
     pub(crate) async fn new(server: &Server, setup: &Setup) -> Self {
         Self {
             alice: Driver::spawn(login(server, ALICE).await, None),
-            bob: Driver::spawn(login(server, BOB).await, setup.gate()),
+            bob: Driver::spawn(login(server, BOB).await, setup.gate(BOB)),
         }
     }
 
@@ -94,7 +95,7 @@ impl Pair {
         guard(async { tokio::join!(self.alice.connect(config, client_endpoint()), self.bob.accept()) }).await
     }
 
-    async fn connected(&self, setup: &Setup) -> (E2eStream, E2eStream) {
+    pub(crate) async fn connected(&self, setup: &Setup) -> (E2eStream, E2eStream) {
         let (alice, bob) = self.call(setup).await;
         (alice.unwrap(), bob.unwrap())
     }
@@ -121,6 +122,19 @@ async fn read_all(stream: &mut E2eStream, length: usize) -> Vec<u8> {
 
 fn pattern(length: usize) -> Vec<u8> {
     (0..length).map(|n| (n % 251) as u8).collect()
+}
+
+#[track_caller]
+fn assert_rule(error: &Error, rule: &Rule) {
+    assert!(error.is(rule), "{error:?} instead of {}", rule.id);
+}
+
+async fn assert_failed(stream: &mut E2eStream, rule: &Rule) {
+    match recv(stream).await {
+        Some(Event::Failed(error)) => assert_rule(&error, rule),
+        other => panic!("{other:?} instead of {}", rule.id),
+    }
+    assert!(recv(stream).await.is_none());
 }
 
 async fn assert_closed(stream: &mut E2eStream) {
@@ -238,8 +252,7 @@ async fn an_aborted_session_fails_on_the_other_side() {
     let pair = Pair::new(&server, &setup).await;
     let (alice, mut bob) = pair.connected(&setup).await;
     alice.abort().await;
-    assert!(matches!(recv(&mut bob).await, Some(Event::Failed(_))));
-    assert!(recv(&mut bob).await.is_none());
+    assert_failed(&mut bob, &session::rules::CUT_SHORT).await;
 }
 
 #[tokio::test]
@@ -253,13 +266,41 @@ async fn a_stanza_between_octets_is_not_lost() {
 }
 
 #[tokio::test]
+async fn of_two_calls_at_once_one_is_taken() {
+    let (server, setup) = (server().await, Setup::default());
+    let alice = Driver::spawn(login(&server, ALICE).await, setup.gate(ALICE));
+    let bob = Driver::spawn(login(&server, BOB).await, setup.gate(BOB));
+    let from_alice = alice.connect(setup.initiator(alice.own_jid(), BOB), client_endpoint());
+    let from_bob = bob.connect(setup.initiator(bob.own_jid(), ALICE), client_endpoint());
+    let (from_alice, from_bob) = guard(async { tokio::join!(from_alice, from_bob) }).await;
+    let (mut ours, mut theirs) = match (from_alice, from_bob) {
+        (Ok(stream), Err(_)) => (stream, guard(bob.accept()).await.unwrap()),
+        (Err(_), Ok(stream)) => (guard(alice.accept()).await.unwrap(), stream),
+        other => panic!("{other:?}"),
+    };
+    ours.send_message("one session").await.unwrap();
+    assert_eq!(body(recv(&mut theirs).await), "one session");
+}
+
+#[tokio::test]
+async fn a_mechanism_without_binding_is_never_enough() {
+    let server = server().await;
+    let policy = named(&["SCRAM-SHA-256"]).with_floor(Floor::Named);
+    let setup = Setup { policy, ..Setup::default() };
+    let pair = Pair::new(&server, &setup).await;
+    let (alice, bob) = pair.call(&setup).await;
+    assert_rule(&bob.unwrap_err(), &tls::rules::OTHER_CHANNEL);
+    assert!(alice.is_err());
+}
+
+#[tokio::test]
 async fn a_wrong_secret_is_refused_on_both_sides() {
     let (server, setup) = (server().await, Setup::default());
     let pair = Pair::new(&server, &setup).await;
     let guess = Setup { secret: "a wrong guess", ..setup };
     let (alice, bob) = pair.call(&guess).await;
-    assert_eq!(alice.unwrap_err().kind(), ErrorKind::AuthenticationFailed);
-    assert_eq!(bob.unwrap_err().kind(), ErrorKind::AuthenticationFailed);
+    assert_rule(&alice.unwrap_err(), &sasl::rules::REFUSED_BY_PEER);
+    assert_rule(&bob.unwrap_err(), &scram::rules::NOT_AUTHENTICATED);
 }
 
 #[tokio::test]
@@ -268,13 +309,9 @@ async fn peers_that_are_absent_or_not_willing_are_named() {
     let alice = Driver::spawn(login(&server, ALICE).await, None);
     let _bob = Driver::spawn(login(&server, BOB).await, None);
     for peer in ["nobody@home.example/x", "bob@elsewhere.example/x", BOB] {
-        let error = guard(alice.connect(setup.initiator(alice.own_jid(), peer), client_endpoint()))
-            .await
-            .unwrap_err();
-        assert!(
-            matches!(error.kind(), ErrorKind::PeerUnavailable | ErrorKind::PeerIncompatible),
-            "{peer}: {error:?}"
-        );
+        let config = setup.initiator(alice.own_jid(), peer);
+        let error = guard(alice.connect(config, client_endpoint())).await.unwrap_err();
+        assert_rule(&error, &session::rules::PEER_ABSENT);
     }
 }
 
@@ -289,19 +326,84 @@ async fn stanzas_outside_of_sessions_reach_the_application() {
 }
 
 #[tokio::test]
+async fn stanzas_that_nobody_takes_are_dropped_at_the_limit() {
+    let (server, setup) = (server().await, Setup::default());
+    let pair = Pair::new(&server, &setup).await;
+    for n in 0..=OUTSIDE_MAX {
+        let text = format!("<message xmlns='jabber:client' to='{BOB}' id='{n}'/>");
+        pair.alice.send_stanza(element(&text)).await.unwrap();
+    }
+    // The session comes behind the messages, so all of them have arrived when it is there.
+    let _streams = pair.connected(&setup).await;
+    guard(server.shutdown()).await;
+    for n in 0..OUTSIDE_MAX {
+        assert_eq!(guard(pair.bob.recv_stanza()).await.unwrap().attr("id"), Some(&*n.to_string()));
+    }
+    assert!(guard(pair.bob.recv_stanza()).await.is_none());
+}
+
+#[tokio::test]
+async fn sessions_that_nobody_accepts_are_closed_at_the_limit() {
+    let (server, setup) = (server().await, Setup::default());
+    let pair = Pair::new(&server, &setup).await;
+    let mut streams = Vec::new();
+    for _ in 0..=ACCEPTED_MAX {
+        let config = setup.initiator(pair.alice.own_jid(), BOB);
+        streams.push(guard(pair.alice.connect(config, client_endpoint())).await.unwrap());
+    }
+    assert_closed(&mut streams.pop().unwrap()).await;
+    for mut stream in streams {
+        let mut accepted = guard(pair.bob.accept()).await.unwrap();
+        stream.send_message("still here").await.unwrap();
+        assert_eq!(body(recv(&mut accepted).await), "still here");
+    }
+}
+
+#[tokio::test]
 async fn the_end_of_the_server_is_the_end_of_the_sessions() {
     let (server, setup) = (server().await, Setup::default());
     let pair = Pair::new(&server, &setup).await;
     let (mut alice, mut bob) = pair.connected(&setup).await;
     guard(server.shutdown()).await;
     for stream in [&mut alice, &mut bob] {
-        assert!(matches!(recv(stream).await, Some(Event::Failed(_))));
-        assert!(recv(stream).await.is_none());
-        assert!(stream.send_message("?").await.unwrap_err().is(&rules::SESSION_ENDED));
+        assert_failed(stream, &session::rules::TRANSPORT_LOST).await;
+        assert_rule(&stream.send_message("?").await.unwrap_err(), &rules::SESSION_ENDED);
     }
-    let error = guard(pair.bob.accept()).await.unwrap_err();
-    assert!(error.is(&countersign::xmpp::client::rules::STREAM_ERROR), "{error:?}");
+    assert_rule(&guard(pair.bob.accept()).await.unwrap_err(), &client::rules::STREAM_ERROR);
     assert!(pair.bob.has_ended());
+    assert!(guard(pair.bob.recv_stanza()).await.is_none());
+    let config = setup.initiator(pair.alice.own_jid(), BOB);
+    let again = guard(pair.alice.connect(config, client_endpoint())).await.unwrap_err();
+    assert_rule(&again, &client::rules::STREAM_ERROR);
+}
+
+#[tokio::test]
+async fn a_socket_that_is_closed_is_named() {
+    let (server, setup) = (server().await, Setup::default());
+    let pair = Pair::new(&server, &setup).await;
+    let (mut alice, mut bob) = pair.connected(&setup).await;
+    drop(server);
+    for stream in [&mut alice, &mut bob] {
+        assert_failed(stream, &session::rules::TRANSPORT_LOST).await;
+    }
+    assert_rule(&guard(pair.bob.accept()).await.unwrap_err(), &client::rules::LOST);
+}
+
+#[tokio::test]
+async fn a_socket_that_is_closed_during_the_handshake_is_named() {
+    let (server, setup) = (server().await, Setup::default());
+    let alice = Driver::spawn(login(&server, ALICE).await, None);
+    // Bob is there and never answers, so the session is on its way when the server goes.
+    let mut bob = login(&server, BOB).await;
+    let config = setup.initiator(alice.own_jid(), BOB);
+    let (result, ()) = guard(async {
+        tokio::join!(alice.connect(config, client_endpoint()), async {
+            bob.recv().await.unwrap();
+            drop(server);
+        })
+    })
+    .await;
+    assert_rule(&result.unwrap_err(), &session::rules::TRANSPORT_LOST);
 }
 
 /// A connection whose receiver goes deaf: for the other end, a peer that stops half-way.
@@ -342,23 +444,27 @@ impl StanzaReceiver for DeafReceiver {
 
 #[tokio::test]
 async fn a_peer_that_stops_half_way_is_a_timeout() {
+    /// What a responder must have received before the initiator can be sure of it: disco, session-initiate,
+    /// `<open/>`, two flights of TLS, and three of stream and SASL.
+    const NEEDED: usize = 8;
     let mut setup = Setup::default();
-    let short = Duration::from_millis(300);
+    let short = Duration::from_millis(500);
     setup.limits = setup.limits.with_reply(short).with_handshake(short);
-    let mut silent: Vec<Error> = Vec::new();
-    for after in 0.. {
-        let server = server().await;
-        let alice = Driver::spawn(login(&server, ALICE).await, None);
-        let _bob = Driver::spawn(Deaf { client: login(&server, BOB).await, after }, setup.gate());
-        let config = setup.initiator(alice.own_jid(), BOB);
-        match guard(alice.connect(config, client_endpoint())).await {
-            Ok(_) => break,
-            Err(error) => silent.push(error),
-        }
+    let mut attempts = tokio::task::JoinSet::new();
+    for after in 0..NEEDED {
+        let setup = setup.clone();
+        attempts.spawn(async move {
+            let server = server().await;
+            let alice = Driver::spawn(login(&server, ALICE).await, None);
+            let _bob = Driver::spawn(Deaf { client: login(&server, BOB).await, after }, setup.gate(BOB));
+            let config = setup.initiator(alice.own_jid(), BOB);
+            guard(alice.connect(config, client_endpoint())).await.unwrap_err()
+        });
     }
-    // Disco, initiate, open, TLS and SASL each need at least one stanza.
-    assert!(silent.len() >= 6, "{silent:?}");
-    for error in silent {
-        assert_eq!(error.kind(), ErrorKind::TimedOut, "{error:?}");
+    while let Some(error) = attempts.join_next().await {
+        let error = error.unwrap();
+        let named =
+            [&session::rules::NO_ANSWER, &session::rules::HANDSHAKE_TIMEOUT].map(|rule| error.is(rule));
+        assert!(named.contains(&true), "{error:?}");
     }
 }

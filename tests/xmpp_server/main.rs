@@ -1,5 +1,6 @@
 //! The demo server, the client and the driver over loopback TCP.
 #![cfg(feature = "demo-server")]
+#![allow(clippy::unwrap_used, reason = "a test may panic, in its helpers too")]
 
 mod attacks;
 mod client;

@@ -8,7 +8,7 @@ use countersign::mechanism::MechanismName;
 use countersign::prep::Preparation;
 use countersign::registry::{Credential, MemoryStore};
 use countersign::scram::{HashFunction, StoredCredential};
-use countersign::xmpp::client::{Client, Login, Timeouts};
+use countersign::xmpp::client::{Client, Login};
 use countersign::xmpp::server::{Config, Server};
 use countersign::xmpp::{Element, Jid};
 use countersign::{Error, Password};
@@ -55,11 +55,6 @@ pub(crate) async fn server() -> Server {
 
 pub(crate) fn account(jid: &str, password: &str) -> Login {
     Login::new(Jid::new(jid).unwrap(), Password::new(password)).unwrap()
-}
-
-/// With timeouts for servers that say nothing.
-pub(crate) fn impatient(jid: &str) -> Login {
-    account(jid, PASSWORD).with_timeouts(Timeouts::all(Duration::from_millis(200)))
 }
 
 pub(crate) async fn login(server: &Server, jid: &str) -> Client {

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use super::replies::{self, Refusal};
 use super::router::{Counters, NoSeat, Router, Waiting, queue};
-use super::{Shared, rules};
+use super::{Shared, fresh_name, rules};
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
 use crate::mechanism::Outcome;
@@ -182,7 +182,7 @@ impl Connection {
     /// Sends our header.
     async fn open(&mut self) -> Result<()> {
         self.header_sent = true;
-        let id = self.shared.fresh_name("s");
+        let id = fresh_name("s");
         let header = Header::new().with_from(self.shared.router.domain().clone()).with_id(id);
         self.write(&header.to_octets()).await
     }
@@ -288,7 +288,7 @@ impl Connection {
             else {
                 return Err(StreamError::NotAuthorized.into());
             };
-            let resource = wish.unwrap_or_else(|| self.shared.fresh_name("r"));
+            let resource = wish.unwrap_or_else(|| fresh_name("r"));
             let refusal = match account.with_resource_str(&resource) {
                 Err(_) => Refusal::BadRequest,
                 Ok(jid) => match self.take_seat(&jid) {

@@ -4,12 +4,76 @@
 //! It routes stanzas between its clients as RFC 6120 and RFC 6121 want, with limits on everything a client could
 //! make it hold. An [`Attack`] turns it against the end-to-end sessions that pass through: both ends must then
 //! refuse, which is what it is for.
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use countersign::mechanism::MechanismName;
+//! use countersign::prep::Preparation;
+//! use countersign::registry::{Credential, MemoryStore, SharedPassword};
+//! use countersign::sasl::Policy;
+//! use countersign::scram::{HashFunction, StoredCredential};
+//! use countersign::tls::certificate::{Config as Tls, Identity, RustlsEndpoint};
+//! use countersign::xmpp::client::{Client, Login};
+//! use countersign::xmpp::driver::Driver;
+//! use countersign::xmpp::server::{Config, Server};
+//! use countersign::xmpp::{Acceptance, Event, FullJid, InitiatorConfig, Jid, ResponderConfig};
+//! use countersign::{Password, system_rng};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! // A server with two accounts, which have nothing to do with the secret of the two ends.
+//! let account = Password::new("account");
+//! let scram = MechanismName::from_static("SCRAM-SHA-256");
+//! let mut accounts = MemoryStore::new(&mut system_rng());
+//! for user in ["alice", "bob"] {
+//!     // So few iterations are for tests only.
+//!     let (hash, preparation) = (HashFunction::Sha256, Preparation::default());
+//!     let record = StoredCredential::generate_with(hash, &account, preparation, 4096, &mut system_rng())?;
+//!     accounts.insert(&scram, user, Credential::Scram(record))?;
+//! }
+//! let server = Server::bind(Config::new("home.example", Arc::new(accounts))).await?;
+//! let log_in = async |jid: &str| {
+//!     let login = Login::new(Jid::new(jid).expect("an address"), account.clone())?;
+//!     Client::connect(server.local_addr(), login).await
+//! };
+//!
+//! // Bob knows the secret that he shares with Alice, and takes a mechanism by name.
+//! let policy = Policy::named([MechanismName::from_static("SCRAM-SHA-256-PLUS")]);
+//! let secret = Password::new("correct horse battery staple");
+//! let store = SharedPassword::new("alice@home.example", secret.clone(), Preparation::default(), system_rng())?
+//!     .with_scram_iterations(4096);
+//! let own = FullJid::new("bob@home.example/tab")?;
+//! let config = ResponderConfig::new(own, Arc::new(store)).with_policy(policy.clone());
+//! let gate = move |_: &FullJid| {
+//!     let tls = Tls::new(Identity::generate().ok()?).ok()?;
+//!     Some(Acceptance {
+//!         config: config.clone(),
+//!         endpoint: Box::new(RustlsEndpoint::server(&tls).ok()?),
+//!         rng: Box::new(system_rng()),
+//!     })
+//! };
+//! let bob = Driver::spawn(log_in("bob@home.example/tab").await?, Some(Box::new(gate)));
+//!
+//! // Alice calls.
+//! let alice = Driver::spawn(log_in("alice@home.example/lap").await?, None);
+//! let config = InitiatorConfig::new(alice.own_jid().clone(), bob.own_jid().clone(), secret).with_policy(policy);
+//! let endpoint = RustlsEndpoint::client(&Tls::new(Identity::generate()?)?)?;
+//! let (called, taken) = tokio::join!(alice.connect(config, Box::new(endpoint)), bob.accept());
+//! let (mut called, mut taken) = (called?, taken?);
+//! called.send_message("nobody else reads this").await?;
+//! assert!(matches!(taken.recv().await, Some(Event::Stanza(_))));
+//! called.finish().await?;
+//! # Ok(())
+//! # }
+//! ```
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jid::BareJid;
+use rand_core::Rng;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
@@ -224,12 +288,9 @@ struct Shared {
     limits: Limits,
 }
 
-impl Shared {
-    /// An unpredictable name for a stream or a resource.
-    fn fresh_name(&self, prefix: &str) -> String {
-        use rand_core::Rng;
-        format!("{prefix}{:016x}", crate::system_rng().next_u64())
-    }
+/// An unpredictable name for a stream or a resource.
+fn fresh_name(prefix: &str) -> String {
+    format!("{prefix}{:016x}", crate::system_rng().next_u64())
 }
 
 /// A running server. Dropping it stops it at once; [`Server::shutdown`] says goodbye to its clients.

@@ -2,18 +2,13 @@
 
 use minidom::Element;
 
+use super::LABEL;
 use crate::xmpp::attribute::{attribute, set_attribute};
+use crate::xmpp::ns;
 
-/// Namespace of stanzas in a client's stream (RFC 6120 section 4.8.2).
-pub(super) const CLIENT: &str = "jabber:client";
-const STANZA_ERRORS: &str = "urn:ietf:params:xml:ns:xmpp-stanzas";
 const PING: &str = "urn:xmpp:ping";
-const DISCO_INFO: &str = "http://jabber.org/protocol/disco#info";
 const DISCO_ITEMS: &str = "http://jabber.org/protocol/disco#items";
 const ROSTER: &str = "jabber:iq:roster";
-
-/// What the server calls itself in service discovery.
-pub(super) const IDENTITY: &str = "countersign demo server, FOR DEMOS AND TESTS ONLY";
 
 /// Stanza error conditions that this server uses (RFC 6120 section 8.3.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,9 +49,9 @@ pub(super) fn refuse(stanza: &Element, refusal: Refusal) -> Option<Element> {
         return None;
     }
     let (condition, kind) = refusal.name_and_type();
-    let error = Element::builder("error", CLIENT)
+    let error = Element::builder("error", ns::CLIENT)
         .attr(attribute("type"), kind)
-        .append(Element::bare(condition, STANZA_ERRORS))
+        .append(Element::bare(condition, ns::STANZA_ERRORS))
         .build();
     Some(answer(stanza, "error", Some(error)))
 }
@@ -67,7 +62,7 @@ pub(super) fn result(query: &Element, payload: Option<Element>) -> Element {
 }
 
 fn answer(stanza: &Element, kind: &str, payload: Option<Element>) -> Element {
-    let mut reply = Element::bare(stanza.name(), CLIENT);
+    let mut reply = Element::bare(stanza.name(), ns::CLIENT);
     set_attribute(&mut reply, "type", kind);
     for (theirs, ours) in [("id", "id"), ("from", "to"), ("to", "from")] {
         if let Some(value) = stanza.attr(theirs) {
@@ -104,19 +99,19 @@ pub(super) fn serve(iq: &Element, to_domain: bool) -> Option<Element> {
         ("ping", PING) if get => Some(result(iq, None)),
         ("query", ROSTER) if get && !to_domain => Some(result(iq, Some(Element::bare("query", ROSTER)))),
         ("query", DISCO_ITEMS) if get => Some(result(iq, Some(Element::bare("query", DISCO_ITEMS)))),
-        ("query", DISCO_INFO) if get && to_domain => Some(result(iq, Some(disco_info()))),
+        ("query", ns::DISCO_INFO) if get && to_domain => Some(result(iq, Some(disco_info()))),
         _ => refuse(iq, Refusal::ServiceUnavailable),
     }
 }
 
 fn disco_info() -> Element {
-    let identity = Element::builder("identity", DISCO_INFO)
+    let identity = Element::builder("identity", ns::DISCO_INFO)
         .attr(attribute("category"), "server")
         .attr(attribute("type"), "im")
-        .attr(attribute("name"), IDENTITY);
-    let features = [DISCO_INFO, DISCO_ITEMS, PING]
-        .map(|var| Element::builder("feature", DISCO_INFO).attr(attribute("var"), var).build());
-    Element::builder("query", DISCO_INFO).append(identity).append_all(features).build()
+        .attr(attribute("name"), LABEL);
+    let features = [ns::DISCO_INFO, DISCO_ITEMS, PING]
+        .map(|var| Element::builder("feature", ns::DISCO_INFO).attr(attribute("var"), var).build());
+    Element::builder("query", ns::DISCO_INFO).append(identity).append_all(features).build()
 }
 
 #[cfg(test)]

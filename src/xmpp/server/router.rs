@@ -11,6 +11,7 @@ use tokio::sync::{Notify, mpsc};
 use super::attack::{Attacker, Report};
 use super::replies::{self, Refusal};
 use crate::xmpp::attribute::set_attribute;
+use crate::xmpp::ns;
 use crate::xmpp::stream::to_octets;
 
 /// Most stanzas that wait for one slow client.
@@ -185,7 +186,7 @@ impl Router {
             available
         };
         if was_available {
-            let mut gone = Element::bare("presence", replies::CLIENT);
+            let mut gone = Element::bare("presence", ns::CLIENT);
             set_attribute(&mut gone, "type", "unavailable");
             self.broadcast_presence(jid, gone);
         }
@@ -430,10 +431,10 @@ mod tests {
         let router = router();
         let mut a = join(&router, "a@home.example/1");
         let (mut b1, mut b2) = (join(&router, "b@home.example/1"), join(&router, "b@home.example/2"));
-        let presence = Element::bare("presence", replies::CLIENT);
+        let presence = Element::bare("presence", ns::CLIENT);
         assert!(router.accept(&full("b@home.example/1"), presence));
         assert!(received(&mut b1).is_some(), "own presence comes back");
-        let mut message = Element::bare("message", replies::CLIENT);
+        let mut message = Element::bare("message", ns::CLIENT);
         set_attribute(&mut message, "to", "b@home.example");
         assert!(router.accept(&full("a@home.example/1"), message));
         assert!(received(&mut b1).is_some());

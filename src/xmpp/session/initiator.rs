@@ -6,7 +6,7 @@ use jid::FullJid;
 use crate::binding::{BindingType, ChannelBinding};
 use crate::context::Context;
 use crate::error::{Error, Result};
-use crate::guess::Guesses;
+use crate::guess::{Guess, Guesses};
 use crate::prep::Preparation;
 use crate::registry::{self, ClientSetup};
 use crate::sasl::{self, ClientExchange, Policy, Selection};
@@ -100,7 +100,8 @@ impl ExpectFeatures {
         let Party { own, peer, policy, password, preparation, guesses, offers } = self.party;
         let selection = policy.select(&features.mechanisms)?;
         // Before the mechanism exists, and so before its first group operation.
-        let mut guess = guesses.map(|guesses| guesses.reserve(peer.to_bare().as_str(), tools.now)).transpose()?;
+        let mut guess =
+            guesses.map(|guesses| guesses.reserve(peer.to_bare().as_str(), tools.now)).transpose()?;
         let [ours, theirs] = offers;
         let context = Context::between(own.as_str(), peer.as_str())
             .with_mechanisms(features.mechanisms)
@@ -115,7 +116,9 @@ impl ExpectFeatures {
             binding: Some(binding.clone()),
             context,
         };
-        let mechanism = registry::find(&selection.chosen)?.client(setup, tools.rng)?;
+        let mechanism = registry::find(&selection.chosen)?
+            .client(setup, tools.rng)
+            .inspect_err(|_| guess.take().map_or((), Guess::unused))?;
         let (exchange, initial) = ClientExchange::start_counted(mechanism, guess)?;
         let auth = ClientMessage::Auth { mechanism: selection.chosen.clone(), initial };
         *tools.sasl_messages += 1;

@@ -7,29 +7,37 @@ use std::time::Instant;
 use jid::FullJid;
 use minidom::Element;
 use rand_core::CryptoRng;
-use xmpp_parsers::stanza_error::DefinedCondition;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::mechanism::Side;
-use crate::tls::{Endpoint, Fingerprint};
+use crate::tls::{self, Endpoint};
 
 use super::ibb::{self, Bytestream};
 use super::iq::{self, Incoming, Kind, Refusal};
-use super::jingle::{self, Action, Content, Creator, Jingle, Offer, Reason, Security};
+use super::jingle::{self, Jingle, Reason, Security};
 use super::{Limits, disco, ns, stream};
 
 mod config;
 mod initiator;
+mod negotiation;
 mod responder;
 pub mod rules;
 mod secured;
+mod timing;
+mod transfer;
+
+pub(super) use negotiation::unknown_session;
 
 pub use config::{Established, Event, InitiatorConfig, ResponderConfig, Statistics};
 
-use secured::{Secured, Tools};
+use secured::Secured;
+use timing::later;
 
 /// Octets in one [`Event::Bytes`] at most.
 pub const BYTES_MAX: usize = 8 * 1024;
+
+/// Blocks that a peer may have on the way while it waits for answers. One that sends more without an answer is cut off.
+pub const PEER_WINDOW_MAX: usize = 64;
 
 /// One end-to-end session with one peer.
 pub struct Session {
@@ -58,6 +66,7 @@ pub struct Session {
     rekeyed: Instant,
     octets_since_rekey: u64,
     now: Instant,
+    heard_at: Instant,
     /// Something was sent whose answer ends a round trip.
     asked: bool,
     statistics: Statistics,
@@ -154,8 +163,8 @@ impl Session {
     /// the answer to be sent.
     ///
     /// # Errors
-    /// [`rules::WRONG_SIDE`], [`rules::NOT_AN_OFFER`]; [`crate::sasl::rules::NOTHING_ACCEPTABLE`] when the policy
-    /// leaves nothing.
+    /// [`rules::WRONG_SIDE`], [`rules::NOT_AN_OFFER`]; [`crate::sasl::rules::NOTHING_ACCEPTABLE`] when the policy leaves
+    /// nothing.
     pub fn respond(
         config: ResponderConfig,
         endpoint: Box<dyn Endpoint>,
@@ -193,7 +202,7 @@ impl Session {
         phase: Phase,
         now: Instant,
     ) -> Self {
-        let deadline = Some(now + limits.handshake);
+        let deadline = Some(later(now, limits.handshake));
         Self {
             own,
             peer,
@@ -214,6 +223,7 @@ impl Session {
             rekeyed: now,
             octets_since_rekey: 0,
             now,
+            heard_at: now,
             asked: false,
             statistics: Statistics::default(),
         }
@@ -261,43 +271,6 @@ impl Session {
         consumed
     }
 
-    /// Lets time pass: fails what is overdue, updates keys.
-    pub fn tick(&mut self, now: Instant) {
-        self.now = self.now.max(now);
-        if self.has_ended() {
-            return;
-        }
-        if self.due().is_some_and(|due| due <= self.now) {
-            let rule = if self.verified { &rules::NO_ANSWER } else { &rules::HANDSHAKE_TIMEOUT };
-            return self.fail(Error::new(rule));
-        }
-        let overdue = self.requests.values().find(|(request, due)| *due <= self.now && self.counts(*request));
-        match overdue {
-            // Blocks may be held back by a slow reader; a peer that is alive answers a ping.
-            Some((Request::Data, _)) if self.verified => {
-                self.request(Request::Ping, Jingle::new(Action::SessionInfo, &self.sid).to_element());
-            }
-            Some(_) => return self.fail(Error::new(&rules::NO_ANSWER)),
-            None => {}
-        }
-        if self.may_send() && self.rekeyed + self.limits.rekey_interval <= self.now {
-            self.update_keys();
-        }
-        self.pump();
-    }
-
-    /// When [`Session::tick`] is due.
-    #[must_use]
-    pub fn next_timeout(&self) -> Option<Instant> {
-        if self.has_ended() {
-            return None;
-        }
-        let answers =
-            self.requests.values().filter(|(request, _)| self.counts(*request)).map(|(_, due)| *due);
-        let rekey = self.may_send().then(|| self.rekeyed + self.limits.rekey_interval);
-        answers.chain(self.due()).chain(rekey).min()
-    }
-
     /// The next stanza to send over the servers.
     pub fn poll_stanza(&mut self) -> Option<Element> {
         let stanza = self.outbox.pop_front()?;
@@ -320,11 +293,14 @@ impl Session {
     ///
     /// # Errors
     /// [`rules::NOT_OPEN`] before [`Event::Established`] and after [`Session::close`];
-    /// [`rules::SEND_BUFFER_FULL`], to be tried again; [`rules::NOT_A_STANZA`], [`stream::rules::NOT_WRITABLE`],
-    /// [`stream::rules::STANZA_TOO_LARGE`].
+    /// [`rules::SEND_BUFFER_FULL`], to be tried again; [`rules::NOT_A_STANZA`], [`rules::WRONG_ADDRESSES`],
+    /// [`stream::rules::NOT_WRITABLE`], [`stream::rules::STANZA_TOO_LARGE`].
     pub fn send(&mut self, stanza: Element) -> Result<()> {
         if !secured::is_stanza(&stanza) {
             return Err(Error::new(&rules::NOT_A_STANZA).about(stanza.name()));
+        }
+        if !secured::is_between(&stanza, &self.own, &self.peer) {
+            return Err(Error::new(&rules::WRONG_ADDRESSES));
         }
         let octets = stream::to_octets(&stanza)?;
         let (size, limit) = (octets.len() as u64, self.limits.stanza as u64);
@@ -375,9 +351,9 @@ impl Session {
     pub fn close(&mut self) {
         match &mut self.phase {
             Phase::Connected(connection) if connection.secured.is_live() => {
-                connection.closer = connection.secured.may_send();
+                connection.closer |= connection.secured.may_send();
                 connection.secured.close();
-                self.deadline = Some(self.now + self.limits.reply);
+                self.deadline = Some(later(self.now, self.limits.reply));
                 self.pump();
             }
             Phase::Leaving(_) | Phase::Ended => {}
@@ -484,32 +460,11 @@ impl Session {
         }
     }
 
-    /// Something of ours came in time.
-    fn heard(&mut self, now: Instant) {
-        self.now = self.now.max(now);
-        self.statistics.stanzas_received += 1;
-        if self.verified {
-            self.deadline = self.deadline.map(|_| self.now + self.limits.reply);
-        }
-    }
-
     /// What was asked before has been answered.
     fn round_trip(&mut self) {
         if std::mem::take(&mut self.asked) && !self.verified {
             self.statistics.round_trips += 1;
         }
-    }
-
-    /// Whether an answer that does not come counts now: while a ping is on the way only its own does.
-    fn counts(&self, request: Request) -> bool {
-        let pinging = || self.requests.values().any(|(request, _)| *request == Request::Ping);
-        request != Request::Data || !pinging()
-    }
-
-    /// The deadline, unless blocks are on the way whose own answers are waited for.
-    fn due(&self) -> Option<Instant> {
-        let waiting = self.requests.values().any(|(request, _)| *request == Request::Data);
-        self.deadline.filter(|_| !(self.verified && waiting))
     }
 
     fn request(&mut self, request: Request, payload: Element) {
@@ -518,7 +473,7 @@ impl Session {
         let id = format!("{}-{side}{}", self.sid, self.requests_made);
         let set = request != Request::Disco;
         self.outbox.push_back(iq::request(set, &self.own, &self.peer, id.clone(), payload));
-        self.requests.insert(id, (request, self.now + self.limits.reply));
+        self.requests.insert(id, (request, later(self.now, self.limits.reply)));
         self.asked |= request != Request::Ping;
     }
 
@@ -541,234 +496,6 @@ impl Session {
         self.events.push_back((event, weight));
     }
 
-    /// Responder: takes or refuses the offer.
-    fn accept(&mut self, config: ResponderConfig, endpoint: Box<dyn Endpoint>, id: &str, payload: &Element) {
-        let offer = match Jingle::from_element(payload) {
-            Ok(jingle) if jingle.initiator.as_ref().is_none_or(|initiator| *initiator == self.peer) => {
-                self.acknowledge(id);
-                jingle.into_offer().and_then(|offer| check_block(&offer).map(|()| offer))
-            }
-            Ok(_) => {
-                self.refuse(id, Refusal::modify(DefinedCondition::BadRequest));
-                return self.end(Event::Failed(Error::new(&jingle::rules::MALFORMED).about("initiator")));
-            }
-            Err(error) => {
-                self.refuse(id, Refusal::modify(DefinedCondition::BadRequest));
-                return self.end(Event::Failed(error));
-            }
-        };
-        let offer = match offer {
-            Ok(offer) => offer,
-            Err(error) => {
-                self.terminate(reason(&error, false));
-                return self.end(Event::Failed(error));
-            }
-        };
-        let mechanisms = config.policy.acceptable();
-        let security = Security::new(endpoint.certificate().map(Fingerprint::of), mechanisms.clone());
-        let stream = offer.transport.sid.0;
-        let block = offer.transport.block_size.min(self.limits.block);
-        let mut content = Content::new(block, &stream, security.clone());
-        content.creator = offer.creator;
-        content.name = offer.name;
-        let party = responder::Party {
-            own: self.own.clone(),
-            peer: self.peer.clone(),
-            mechanisms,
-            credentials: config.credentials,
-            guesses: config.guesses,
-            offers: [offer.security.canonical(), security.canonical()],
-        };
-        let secured = Secured::responder(endpoint, party, offer.security.fingerprint(), &self.limits);
-        self.stream = Some(stream.clone());
-        let bytes = Bytestream::new(stream, block, self.limits.window);
-        self.phase = Phase::Accepting(Connection { secured, bytes, closer: false });
-        let mut jingle = Jingle::new(Action::SessionAccept, &self.sid).with_content(content);
-        jingle.responder = Some(self.own.clone().into());
-        self.request(Request::Accept, jingle.to_element());
-    }
-
-    /// Initiator: the peer supports what is needed.
-    fn offer(&mut self, from: Discovering) {
-        let Discovering { config, endpoint } = from;
-        let stream = secured::random_id(&mut *self.rng);
-        let fingerprint = endpoint.certificate().map(Fingerprint::of);
-        let security = Security::new(fingerprint, config.policy.acceptable());
-        let content = Content::new(self.limits.block, &stream, security.clone());
-        let mut jingle = Jingle::new(Action::SessionInitiate, &self.sid).with_content(content);
-        jingle.initiator = Some(self.own.clone().into());
-        self.phase = Phase::Offering(Offering { config, endpoint, security, stream });
-        self.request(Request::Initiate, jingle.to_element());
-    }
-
-    /// Initiator: the offer was taken.
-    fn open(&mut self, from: Offering, accept: Jingle) -> Result<()> {
-        if accept.responder.as_ref().is_some_and(|responder| *responder != self.peer) {
-            return Err(Error::new(&jingle::rules::OTHER_CONTENT).about("responder"));
-        }
-        let offer = accept.into_offer()?;
-        check_block(&offer)?;
-        let same = offer.creator == Creator::Initiator && offer.name == jingle::CONTENT_NAME;
-        if !same || offer.transport.sid.0 != from.stream || offer.transport.block_size > self.limits.block {
-            return Err(Error::new(&jingle::rules::OTHER_CONTENT));
-        }
-        let Offering { config, endpoint, security, stream } = from;
-        let party = initiator::Party {
-            own: config.own,
-            peer: config.peer,
-            policy: config.policy,
-            password: config.password,
-            preparation: config.preparation,
-            guesses: config.guesses,
-            offers: [security.canonical(), offer.security.canonical()],
-        };
-        let secured = Secured::initiator(endpoint, party, offer.security.fingerprint(), &self.limits);
-        self.stream = Some(stream.clone());
-        let bytes = Bytestream::new(stream, offer.transport.block_size, self.limits.window);
-        let open = bytes.open();
-        self.phase = Phase::Opening(Connection { secured, bytes, closer: false });
-        self.request(Request::Open, open);
-        Ok(())
-    }
-
-    /// A Jingle request on this session.
-    fn jingle(&mut self, id: &str, payload: &Element) {
-        if self.has_ended() {
-            return self.refuse(id, unknown_session());
-        }
-        let jingle = match Jingle::from_element(payload) {
-            Ok(jingle) => jingle,
-            Err(error) => {
-                self.refuse(id, Refusal::modify(DefinedCondition::BadRequest));
-                return self.fail(error);
-            }
-        };
-        match jingle.action {
-            Action::SessionAccept => match std::mem::replace(&mut self.phase, Phase::Ended) {
-                Phase::Offering(offering) => {
-                    self.acknowledge(id);
-                    self.round_trip();
-                    if let Err(error) = self.open(offering, jingle) {
-                        self.terminate(reason(&error, false));
-                        self.end(Event::Failed(error));
-                    }
-                }
-                other => {
-                    self.phase = other;
-                    self.refuse(id, out_of_order());
-                }
-            },
-            Action::SessionInitiate => self.refuse(id, out_of_order()),
-            Action::SessionInfo if payload.children().next().is_none() => self.acknowledge(id),
-            Action::SessionInfo => {
-                let refusal = Refusal::modify(DefinedCondition::FeatureNotImplemented);
-                self.refuse(id, refusal.with("unsupported-info", ns::JINGLE_ERRORS));
-            }
-            // A hint that TLS itself repeats.
-            Action::SecurityInfo => self.acknowledge(id),
-            Action::SessionTerminate => {
-                self.acknowledge(id);
-                self.terminated(jingle.reason());
-            }
-            Action::Other => self.refuse(id, Refusal::cancel(DefinedCondition::FeatureNotImplemented)),
-        }
-    }
-
-    /// The peer has ended the session.
-    fn terminated(&mut self, reason: Option<Reason>) {
-        if self.is_complete() {
-            return self.end(Event::Closed);
-        }
-        let rule = match (reason, self.verified) {
-            (Some(Reason::SecurityError), _) => &rules::SECURITY_REFUSED,
-            (_, true) => &rules::CUT_SHORT,
-            (_, false) => &rules::DECLINED,
-        };
-        let name = reason.map_or("no reason", Reason::name);
-        self.end(Event::Failed(Error::new(rule).about(name)));
-    }
-
-    /// A request on the bytestream of this session.
-    fn bytestream(&mut self, id: &str, payload: &Element) {
-        match (payload.name(), std::mem::replace(&mut self.phase, Phase::Ended)) {
-            ("open", Phase::Accepting(connection)) => match connection.bytes.check_open(payload) {
-                Ok(()) => {
-                    self.acknowledge(id);
-                    self.round_trip();
-                    self.phase = Phase::Connected(connection);
-                }
-                Err(error) => {
-                    // The initiator may try again with the agreed size.
-                    self.phase = Phase::Accepting(connection);
-                    self.refuse(id, ibb::refusal(&error));
-                }
-            },
-            ("data", Phase::Connected(connection)) => {
-                self.phase = Phase::Connected(connection);
-                self.data(id, payload);
-            }
-            ("close", Phase::Connected(connection)) => {
-                self.acknowledge(id);
-                let complete = connection.secured.is_complete();
-                self.phase = Phase::Connected(connection);
-                if complete {
-                    self.phase = Phase::Leaving(Leaving::AwaitingTerminate);
-                } else {
-                    // TLS would say the same: the transport has ended without close_notify.
-                    self.fail_without_stream(
-                        Error::new(&rules::CUT_SHORT).about("the bytestream was closed"),
-                    );
-                }
-            }
-            ("close", Phase::Leaving(Leaving::AwaitingClose)) => {
-                self.acknowledge(id);
-                self.phase = Phase::Leaving(Leaving::AwaitingTerminate);
-            }
-            (_, other) => {
-                self.phase = other;
-                self.refuse(id, ibb::refusal(&Error::new(&ibb::rules::UNKNOWN_SID)));
-            }
-        }
-    }
-
-    fn data(&mut self, id: &str, payload: &Element) {
-        self.round_trip();
-        let Phase::Connected(connection) = &mut self.phase else { return };
-        let octets = match connection.bytes.receive(payload) {
-            Ok(octets) => octets,
-            Err(error) => {
-                self.refuse(id, ibb::refusal(&error));
-                return self.fail(error);
-            }
-        };
-        self.statistics.octets_received += octets.len() as u64;
-        let sasl_messages = &mut self.statistics.sasl_messages;
-        let mut tools = Tools { rng: &mut *self.rng, sasl_messages, now: self.now };
-        let mut events = Vec::new();
-        let result = connection.secured.receive(&octets, &mut tools, &mut events);
-        for (event, weight) in events {
-            if matches!(event, Event::Established(_)) {
-                self.verified = true;
-                self.deadline = None;
-                self.rekeyed = self.now;
-            }
-            self.tell(event, weight);
-        }
-        if self.unread > self.limits.unread {
-            self.held.push_back(id.to_owned());
-        } else {
-            self.acknowledge(id);
-        }
-        let most = self.limits.unread.saturating_mul(2);
-        match result {
-            Err(error) => self.fail(error),
-            Ok(()) if self.unread > most => {
-                self.fail(Error::exceeds(&rules::TOO_MUCH_UNREAD, self.unread as u64, most as u64));
-            }
-            Ok(()) => {}
-        }
-    }
-
     /// A request of ours was granted.
     fn answered(&mut self, request: Request, payload: Option<&Element>) {
         match (request, std::mem::replace(&mut self.phase, Phase::Ended)) {
@@ -789,7 +516,7 @@ impl Session {
             }
             (Request::Ping, other) => {
                 self.phase = other;
-                let due = self.now + self.limits.reply;
+                let due = later(self.now, self.limits.reply);
                 self.requests.values_mut().for_each(|(_, old)| *old = due.max(*old));
             }
             (Request::Close, Phase::Leaving(Leaving::Closing)) => self.finish(),
@@ -823,39 +550,6 @@ impl Session {
         }
     }
 
-    /// Moves octets from TLS into blocks, and goes on to the end when there is nothing left to move.
-    fn pump(&mut self) {
-        let Phase::Connected(connection) = &mut self.phase else { return };
-        let mut ciphertext = Vec::new();
-        connection.secured.transmit(&mut ciphertext);
-        connection.bytes.write(&ciphertext);
-        let mut blocks = Vec::new();
-        while let Some((element, octets)) = connection.bytes.poll_data() {
-            blocks.push(element);
-            self.statistics.octets_sent += octets as u64;
-        }
-        let leave = connection.is_complete();
-        for block in blocks {
-            self.request(Request::Data, block);
-        }
-        if leave {
-            self.leave();
-        }
-    }
-
-    /// Both ends of the tunnel are closed, and everything is delivered.
-    fn leave(&mut self) {
-        let Phase::Connected(connection) = std::mem::replace(&mut self.phase, Phase::Ended) else { return };
-        self.acknowledge_held();
-        self.deadline = Some(self.now + self.limits.reply);
-        if connection.closer {
-            self.phase = Phase::Leaving(Leaving::Closing);
-            self.request(Request::Close, connection.bytes.close());
-        } else {
-            self.phase = Phase::Leaving(Leaving::AwaitingClose);
-        }
-    }
-
     /// The bytestream is closed as well.
     fn finish(&mut self) {
         self.phase = Phase::Leaving(Leaving::Terminating);
@@ -866,13 +560,14 @@ impl Session {
         self.request(Request::Terminate, Jingle::terminate(&self.sid, reason).to_element());
     }
 
-    /// Ends a session that has failed: last words in the tunnel, IBB `<close/>`, session-terminate.
+    /// Ends a session that has failed: last words in the tunnel, then session-terminate, which ends the bytestream too.
+    /// Only when the bytestream itself is at fault it is closed first (XEP-0047 section 2.2).
     fn fail(&mut self, error: Error) {
         if self.is_complete() {
             return self.end(Event::Closed);
         }
         self.pump();
-        if let Phase::Connected(connection) = &self.phase {
+        if let (Phase::Connected(connection), Reason::FailedTransport) = (&self.phase, reason(&error, true)) {
             let close = connection.bytes.close();
             self.request(Request::Close, close);
         }
@@ -905,33 +600,10 @@ impl fmt::Debug for Session {
     }
 }
 
-impl Connection {
-    /// Whether the tunnel is closed on both ends and all our blocks have arrived.
-    fn is_complete(&self) -> bool {
-        self.secured.is_complete() && self.bytes.backlog() == 0 && self.bytes.unacknowledged() == 0
-    }
-}
-
 /// The session that a payload wants to open.
 pub(super) fn offered_sid(payload: &Element) -> Option<&str> {
     let initiate = payload.is("jingle", ns::JINGLE) && payload.attr("action") == Some("session-initiate");
     initiate.then(|| payload.attr("sid")).flatten()
-}
-
-pub(super) fn unknown_session() -> Refusal {
-    Refusal::cancel(DefinedCondition::ItemNotFound).with("unknown-session", ns::JINGLE_ERRORS)
-}
-
-fn out_of_order() -> Refusal {
-    Refusal::modify(DefinedCondition::UnexpectedRequest).with("out-of-order", ns::JINGLE_ERRORS)
-}
-
-fn check_block(offer: &Offer) -> Result<()> {
-    if (ibb::BLOCK_MIN..=ibb::BLOCK_MAX).contains(&offer.transport.block_size) {
-        Ok(())
-    } else {
-        Err(Error::new(&jingle::rules::BLOCK_SIZE))
-    }
 }
 
 /// What the peer hears about a failure: not more than it needs.
@@ -947,9 +619,9 @@ fn reason(error: &Error, live: bool) -> Reason {
         Reason::UnsupportedTransports
     } else if is(&jingle::rules::OTHER_CONTENT) || is(&jingle::rules::BLOCK_SIZE) {
         Reason::IncompatibleParameters
-    } else if error.rule().id.starts_with("ibb-") || is(&rules::CUT_SHORT) || is(&rules::REFUSED) {
+    } else if ibb::is_to_blame(error) || is(&rules::CUT_SHORT) || is(&rules::REFUSED) {
         Reason::FailedTransport
-    } else if live && !error.rule().id.starts_with("tls-") {
+    } else if live && !is(&tls::rules::HANDSHAKE) && !is(&tls::rules::ALERT) {
         Reason::FailedApplication
     } else {
         Reason::SecurityError

@@ -8,7 +8,7 @@ use jid::FullJid;
 use crate::binding::{BindingType, ChannelBinding};
 use crate::context::Context;
 use crate::error::{Error, Result};
-use crate::guess::Guesses;
+use crate::guess::{Guess, Guesses};
 use crate::mechanism::{MechanismName, Outcome};
 use crate::registry::{self, CredentialStore, ServerSetup};
 use crate::sasl::{Condition, ServerExchange, ServerStep};
@@ -120,8 +120,10 @@ impl ExpectAuth {
             .with_offer(theirs)
             .with_offer(ours);
         let setup = ServerSetup { credentials, binding: Some(binding.clone()), context };
-        let mechanism =
-            registry::find(&name).and_then(|row| row.server(setup, tools.rng)).map_err(failure)?;
+        let mechanism = registry::find(&name)
+            .and_then(|row| row.server(setup, tools.rng))
+            .inspect_err(|_| guess.take().map_or((), Guess::unused))
+            .map_err(failure)?;
         let (exchange, step) =
             ServerExchange::start_counted(mechanism, initial.as_deref(), guess).map_err(failure)?;
         ExpectResponse { own, peer, exchange }.answer(step, tools)

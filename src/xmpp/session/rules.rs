@@ -178,6 +178,14 @@ pub static NOT_A_STANZA: Rule = Rule {
     what: "only message, presence and iq of jabber:client can be sent",
     advice: "Wrap other elements in a message.",
 };
+/// A stanza to send names others than us and the peer.
+pub static WRONG_ADDRESSES: Rule = Rule {
+    id: "session-wrong-addresses",
+    kind: ErrorKind::Misuse,
+    source: "RFC 6120 section 8.1",
+    what: "a stanza to be sent is not from us to the peer of this session",
+    advice: "Leave its from and to away, or set them to the two full addresses of the session.",
+};
 /// The endpoint is the wrong end.
 pub static WRONG_SIDE: Rule = Rule {
     id: "session-wrong-side",

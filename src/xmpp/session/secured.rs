@@ -18,6 +18,9 @@ use crate::xmpp::{Limits, ns, xml};
 use super::config::{Established, Event};
 use super::{initiator, responder, rules};
 
+/// Most octets of one element before the authentication: the longest SASL message in base64, and its tags.
+pub(super) const NEGOTIATION_MAX: usize = 96 * 1024;
+
 /// What the states need from outside.
 pub(super) struct Tools<'a> {
     pub(super) rng: &'a mut dyn CryptoRng,
@@ -157,6 +160,8 @@ pub(super) struct Secured {
     peer: FullJid,
     /// What the peer's certificate must hash to, where it announced one.
     announced: Option<Fingerprint>,
+    /// Our stream has begun.
+    speaking: bool,
     closed: bool,
     peer_closed: bool,
     /// Plaintext octets since the last event.
@@ -195,11 +200,12 @@ impl Secured {
         Self {
             link: Link::Handshake(Handshake::new(endpoint)),
             state,
-            parser: Parser::new(limits),
+            parser: Parser::new(&limits.clone().with_stanza(limits.stanza.min(NEGOTIATION_MAX))),
             limits: limits.clone(),
             own,
             peer,
             announced,
+            speaking: false,
             closed: false,
             peer_closed: false,
             weight: 0,
@@ -423,6 +429,7 @@ impl Secured {
     }
 
     fn write(&mut self, octets: &[u8]) -> Result<(), Fault> {
+        self.speaking |= !octets.is_empty();
         match &mut self.link {
             Link::Unverified(tunnel) => tunnel.send_authentication(octets),
             Link::Verified(tunnel) => tunnel.write(octets),
@@ -449,10 +456,7 @@ impl Secured {
             let error = Error::new(&rules::OUT_OF_ORDER).about(stanza.name());
             return Err(Fault::stream(error, "unsupported-stanza-type"));
         }
-        let fits = |name, jid: &FullJid| {
-            stanza.attr(name).is_none_or(|value| Jid::new(value).is_ok_and(|v| v == *jid))
-        };
-        if !fits("from", &self.peer) || !fits("to", &self.own) {
+        if !is_between(&stanza, &self.peer, &self.own) {
             return Err(Fault::stream(Error::new(&rules::OTHER_ADDRESSES), "invalid-from"));
         }
         let event = match stanza.get_child("bytes", ns::E2E) {
@@ -465,20 +469,17 @@ impl Secured {
         Ok(())
     }
 
-    /// Says the last words, and closes what can be closed.
+    /// Says the last words and closes the tunnel, where our stream has begun. Before that session-terminate says it all.
     fn die(&mut self, words: &[u8]) {
         self.state = State::Dead;
+        if !self.speaking && words.is_empty() {
+            return;
+        }
+        // Who cannot be told is told by session-terminate.
+        let _ = self.write(words).and_then(|()| if self.closed { Ok(()) } else { self.write(CLOSE) });
         match &mut self.link {
-            Link::Unverified(tunnel) => {
-                let _ = tunnel.send_authentication(words).and_then(|()| tunnel.send_authentication(CLOSE));
-                tunnel.close();
-            }
-            Link::Verified(tunnel) => {
-                if !self.closed {
-                    let _ = tunnel.write(words).and_then(|()| tunnel.write(CLOSE));
-                }
-                tunnel.close();
-            }
+            Link::Unverified(tunnel) => tunnel.close(),
+            Link::Verified(tunnel) => tunnel.close(),
             Link::Handshake(_) | Link::Gone => {}
         }
     }
@@ -487,6 +488,14 @@ impl Secured {
 /// Whether an element is one of the three stanzas.
 pub(super) fn is_stanza(element: &Element) -> bool {
     element.has_ns(ns::CLIENT) && matches!(element.name(), "message" | "presence" | "iq")
+}
+
+/// Whether the addresses of a stanza, where it has any, are these two.
+pub(super) fn is_between(stanza: &Element, from: &FullJid, to: &FullJid) -> bool {
+    let fits = |name, jid: &FullJid| {
+        stanza.attr(name).is_none_or(|value| Jid::new(value).is_ok_and(|value| value == *jid))
+    };
+    fits("from", from) && fits("to", to)
 }
 
 fn established(tunnel: &Tunnel<Verified>, refused: Vec<(MechanismName, &'static str)>) -> Established {

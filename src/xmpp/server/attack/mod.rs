@@ -11,8 +11,11 @@ use minidom::Element;
 use crate::error::{Error, ErrorKind, Result, Rule};
 use crate::xmpp::ns;
 
+mod corrupt;
+mod cut;
 mod downgrade;
 mod relay;
+mod replay;
 mod strip;
 
 /// Rules of this module.
@@ -25,7 +28,7 @@ pub mod rules {
         kind: ErrorKind::Misuse,
         source: "countersign",
         what: "the demo server knows no such attack",
-        advice: "Choose one of relay, strip and downgrade.",
+        advice: "Choose one of relay, strip, downgrade, replay, corrupt and cut.",
     };
 }
 
@@ -40,11 +43,21 @@ pub enum Attack {
     Strip,
     /// Leaves only the weakest mechanism on each announced list.
     Downgrade,
+    /// Delivers every block of a bytestream twice.
+    Replay,
+    /// Flips a bit in every block after the first [`BLOCKS_SPARED`].
+    Corrupt,
+    /// Turns every block after the first [`BLOCKS_SPARED`] into the end of the bytestream.
+    Cut,
 }
+
+/// Blocks that [`Attack::Corrupt`] and [`Attack::Cut`] let pass, so that a session is established before.
+pub const BLOCKS_SPARED: u64 = 64;
 
 impl Attack {
     /// All attacks.
-    pub const ALL: [Self; 3] = [Self::Relay, Self::Strip, Self::Downgrade];
+    pub const ALL: [Self; 6] =
+        [Self::Relay, Self::Strip, Self::Downgrade, Self::Replay, Self::Corrupt, Self::Cut];
 
     /// The name on a command line.
     #[must_use]
@@ -53,6 +66,9 @@ impl Attack {
             Self::Relay => "relay",
             Self::Strip => "strip",
             Self::Downgrade => "downgrade",
+            Self::Replay => "replay",
+            Self::Corrupt => "corrupt",
+            Self::Cut => "cut",
         }
     }
 
@@ -61,6 +77,9 @@ impl Attack {
             Self::Relay => Box::new(relay::Relay::default()),
             Self::Strip => Box::new(strip::Strip::default()),
             Self::Downgrade => Box::new(downgrade::Downgrade::default()),
+            Self::Replay => Box::new(replay::Replay::default()),
+            Self::Corrupt => Box::new(corrupt::Corrupt::default()),
+            Self::Cut => Box::new(cut::Cut::default()),
         }
     }
 }
@@ -113,6 +132,11 @@ fn jingle_mut<'a>(stanza: &'a mut Element, actions: &[&str]) -> Option<&'a mut E
     let jingle = stanza.get_child_mut("jingle", ns::JINGLE)?;
     let action = jingle.attr("action")?;
     actions.contains(&action).then_some(jingle)
+}
+
+/// Whether a stanza carries a block of a bytestream.
+fn is_block(stanza: &Element) -> bool {
+    stanza.is("iq", ns::CLIENT) && stanza.attr("type") == Some("set") && stanza.has_child("data", ns::IBB)
 }
 
 /// Every `<security/>` of the contents of a Jingle element.

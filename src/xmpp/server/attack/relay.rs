@@ -16,6 +16,7 @@ use crate::tls::{Endpoint, Fingerprint};
 use crate::xmpp::attribute::set_attribute;
 use crate::xmpp::ibb::BLOCK_MIN;
 use crate::xmpp::ns;
+use crate::xmpp::server::replies::result;
 
 /// Sessions relayed at a time; the oldest is forgotten first.
 const SESSIONS_MAX: usize = 16;
@@ -81,7 +82,7 @@ impl Attacker for Relay {
         let session = &mut self.sessions[index];
         let receiver = 1 - sender;
         if let Some(data) = stanza.get_child("data", ns::IBB) {
-            out.push(reply(&stanza, "result"));
+            out.push(result(&stanza, None));
             session.legs[sender].take_in(data);
         } else if let Some(open) = stanza.get_child("open", ns::IBB) {
             session.opening = stanza.attr("id").map(str::to_owned);
@@ -266,7 +267,8 @@ impl Leg {
         // Behind a stanza that closes the transport nothing can be sent.
         self.queue.extend(ciphertext.chunks(self.block).map(|block| Queued::Block(block.to_vec())));
         let waiting = self.plaintext.len() + self.queue.len() * self.block;
-        if self.broken || waiting > WAITING_MAX {
+        self.broken |= waiting > WAITING_MAX;
+        if self.broken {
             self.queue.retain(|queued| matches!(queued, Queued::Stanza(_)));
         }
         loop {
@@ -306,15 +308,6 @@ impl Leg {
 fn transport(stanza: &Element) -> Option<&Element> {
     let content = stanza.get_child("jingle", ns::JINGLE)?.get_child("content", ns::JINGLE)?;
     content.get_child("transport", ns::JINGLE_IBB)
-}
-
-fn reply(request: &Element, kind: &str) -> Element {
-    let mut reply = Element::bare("iq", ns::CLIENT);
-    set_attribute(&mut reply, "type", kind);
-    for (theirs, ours) in [("id", "id"), ("from", "to"), ("to", "from")] {
-        set_attribute(&mut reply, ours, request.attr(theirs).unwrap_or_default());
-    }
-    reply
 }
 
 #[cfg(test)]
@@ -422,8 +415,8 @@ mod tests {
             let open =
                 format!("<open xmlns='http://jabber.org/protocol/ibb' sid='b' block-size='{block_of_bob}'/>");
             let open = world.alice.iq("open", &open);
-            assert_eq!(world.relay.intercept(open.clone()), [open.clone()]);
-            world.run(vec![reply(&open, "result")]);
+            assert_eq!(world.relay.intercept(open.clone()), std::slice::from_ref(&open));
+            world.run(vec![result(&open, None)]);
             assert!(!world.alice.endpoint.is_handshaking() && !world.bob.endpoint.is_handshaking());
             world
         }
@@ -442,20 +435,20 @@ mod tests {
                             if stanza.attr("to") == Some(ALICE) { &mut self.alice } else { &mut self.bob };
                         if let Some(data) = stanza.get_child("data", ns::IBB) {
                             end.endpoint.receive(&Base64::decode_vec(&data.text()).unwrap()).unwrap();
-                            stanzas.push(reply(&stanza, "result"));
+                            stanzas.push(result(&stanza, None));
                         }
                     }
                 }
             }
         }
 
-        fn to_bob(&mut self, message: &[u8]) -> Vec<u8> {
+        fn alice_says(&mut self, message: &[u8]) -> Vec<u8> {
             self.alice.endpoint.write(message).unwrap();
             self.run(vec![]);
             self.bob.read()
         }
 
-        fn to_alice(&mut self, message: &[u8]) -> Vec<u8> {
+        fn bob_says(&mut self, message: &[u8]) -> Vec<u8> {
             self.bob.endpoint.write(message).unwrap();
             self.run(vec![]);
             self.alice.read()
@@ -489,18 +482,18 @@ mod tests {
             let server =
                 row.server(ServerSetup { credentials, binding: binding(&self.bob), context }, rng)?;
             let (mut client, initial) = ClientExchange::start(client)?;
-            let initial = self.to_bob(&initial.unwrap());
+            let initial = self.alice_says(&initial.unwrap());
             let (mut server, mut step) = ServerExchange::start(server, Some(&initial))?;
             loop {
                 match step {
                     ServerStep::Challenge(challenge) => {
-                        let challenge = self.to_alice(&challenge);
+                        let challenge = self.bob_says(&challenge);
                         let response = client.challenge(&challenge)?;
-                        let response = self.to_bob(&response);
+                        let response = self.alice_says(&response);
                         step = server.response(&response)?;
                     }
                     ServerStep::Success(additional, _) => {
-                        let additional = self.to_alice(&additional.unwrap());
+                        let additional = self.bob_says(&additional.unwrap());
                         return client.success(Some(&additional)).map(drop);
                     }
                 }
@@ -516,8 +509,8 @@ mod tests {
     fn an_unbound_authentication_falls_to_the_relay() {
         let mut world = World::open(4096);
         world.authenticate("SCRAM-SHA-256".parse().unwrap()).unwrap();
-        assert_eq!(world.to_bob(b"the secret of Alice"), b"the secret of Alice");
-        assert_eq!(world.to_alice(b"the secret of Bob"), b"the secret of Bob");
+        assert_eq!(world.alice_says(b"the secret of Alice"), b"the secret of Alice");
+        assert_eq!(world.bob_says(b"the secret of Bob"), b"the secret of Bob");
         let report = world.relay.report();
         assert!(contains(&report.sample, b"the secret of Alice"));
         assert!(contains(&report.sample, b"the secret of Bob"));
@@ -545,8 +538,8 @@ mod tests {
         for line in 0..10_000 {
             writeln!(text, "line {line}").unwrap();
         }
-        assert!(world.to_bob(text.as_bytes()) == text.as_bytes());
-        assert!(world.to_alice(text.as_bytes()) == text.as_bytes());
+        assert!(world.alice_says(text.as_bytes()) == text.as_bytes());
+        assert!(world.bob_says(text.as_bytes()) == text.as_bytes());
         let report = world.relay.report();
         assert_eq!(report.read_from_initiator, text.len() as u64);
         assert_eq!(report.read_from_responder, text.len() as u64);
@@ -563,6 +556,19 @@ mod tests {
         assert!(world.bob.endpoint.peer_has_closed());
         let close = world.alice.iq("close", "<close xmlns='http://jabber.org/protocol/ibb' sid='b'/>");
         assert_eq!(world.relay.intercept(close.clone()), [close]);
+    }
+
+    #[test]
+    fn an_end_that_does_not_acknowledge_is_given_up() {
+        for (octets, given_up) in [(WAITING_MAX / 2, false), (WAITING_MAX + 8192, true)] {
+            let mut world = World::open(4096);
+            world.alice.endpoint.write(&vec![0; octets]).unwrap();
+            for block in world.alice.blocks() {
+                world.relay.intercept(block);
+            }
+            let leg = &world.relay.sessions[0].legs[RESPONDER];
+            assert_eq!((leg.broken, leg.queue.is_empty()), (given_up, given_up));
+        }
     }
 
     #[test]

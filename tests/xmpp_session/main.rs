@@ -1,0 +1,11 @@
+//! End-to-end sessions over XMPP: two of them joined in memory, and one against a peer that a test writes.
+#![cfg(all(feature = "xmpp", feature = "scram", any(feature = "aws-lc-rs", feature = "ring")))]
+#![allow(unreachable_pub, clippy::unwrap_used, reason = "this is a test")]
+
+mod attacks;
+mod chaos;
+mod endings;
+mod hosts;
+mod kit;
+mod volume;
+mod wire;
