@@ -425,6 +425,13 @@ impl Policy {
         self.preference.iter().filter_map(reason).collect()
     }
 
+    /// What on the peer's list is never taken here, with the reason.
+    #[must_use]
+    pub fn refused(&self, offered: &[MechanismName]) -> Vec<(MechanismName, &'static str)> {
+        let acceptable = self.acceptable();
+        self.passed_over(offered, |name| acceptable.contains(name))
+    }
+
     /// That something is acceptable at all.
     ///
     /// # Errors
@@ -444,26 +451,25 @@ impl Policy {
     /// [`rules::NO_MECHANISM`] with every refused name and its reason.
     pub fn select(&self, offered: &[MechanismName]) -> Result<Selection> {
         let chosen = self.acceptable().into_iter().find(|name| offered.contains(name));
-        let refused = distinct(offered.iter().cloned())
-            .into_iter()
-            .filter(|name| Some(name) != chosen.as_ref())
-            .map(|name| {
-                let why = self.reason_for_passing_over(&name);
-                (name, why)
-            })
-            .collect::<Vec<_>>();
+        let refused = self.passed_over(offered, |name| Some(name) == chosen.as_ref());
         match chosen {
             Some(chosen) => Ok(Selection { chosen, refused }),
             None => Err(Error::new(&rules::NO_MECHANISM).about(reasons(&refused, "its list is empty"))),
         }
     }
 
-    fn reason_for_passing_over(&self, name: &MechanismName) -> &'static str {
-        reason_against(name, self.floor).unwrap_or(if self.preference.contains(name) {
-            "we prefer another"
-        } else {
-            "not on our list"
-        })
+    fn passed_over(
+        &self,
+        offered: &[MechanismName],
+        taken: impl Fn(&MechanismName) -> bool,
+    ) -> Vec<(MechanismName, &'static str)> {
+        let reason = |name: MechanismName| {
+            let listed = self.preference.contains(&name);
+            let other = if listed { "we prefer another" } else { "not on our list" };
+            let why = reason_against(&name, self.floor).unwrap_or(other);
+            (name, why)
+        };
+        distinct(offered.iter().cloned()).into_iter().filter(|name| !taken(name)).map(reason).collect()
     }
 }
 

@@ -145,6 +145,16 @@ fn what_was_not_taken_is_told_with_the_reason() {
 }
 
 #[test]
+fn what_a_peer_names_and_we_never_take_is_told() {
+    let offered = names(&["CPACE-R255-PLUS", "SCRAM-SHA-256-PLUS", "CPACE-X25519-PLUS", "PLAIN", "PLAIN"]);
+    let policy = Policy::named(names(&["CPACE-X25519-PLUS", "CPACE-R255-PLUS"]));
+    assert_eq!(
+        policy.refused(&offered),
+        [(name("SCRAM-SHA-256-PLUS"), NOT_LISTED), (name("PLAIN"), UNKNOWN)]
+    );
+}
+
+#[test]
 fn the_reasons_stand_in_the_error() {
     let error =
         Policy::default().select(&names(&["SCRAM-SHA-256-PLUS", "SCRAM-SHA-1", "PLAIN"])).unwrap_err();

@@ -146,7 +146,8 @@ pub enum Event {
 pub struct Established {
     /// The mechanism that was run.
     pub mechanism: MechanismName,
-    /// The initiator's side: what else the responder offered, and why it was not taken.
+    /// The initiator's side: what else the responder offered, and why it was not taken. The responder's side: what
+    /// the initiator could have taken, had our policy let it.
     pub refused: Vec<(MechanismName, &'static str)>,
     /// The proven identity of the initiator: its bare JID.
     pub authcid: String,

@@ -26,6 +26,8 @@ pub(super) struct Party {
     pub(super) mechanisms: Vec<MechanismName>,
     pub(super) credentials: Arc<dyn CredentialStore>,
     pub(super) guesses: Option<Guesses>,
+    /// What the initiator named and our policy does not let through.
+    pub(super) refused: Vec<(MechanismName, &'static str)>,
     /// Both `<security/>` elements as canonical octets, the initiator's first.
     pub(super) offers: [Vec<u8>; 2],
 }
@@ -60,7 +62,7 @@ impl State {
     pub(super) fn unsent_header(&self, tools: &mut Tools<'_>) -> Option<Vec<u8>> {
         match self {
             Self::Header(ExpectHeader { party: Party { own, peer, .. } })
-            | Self::NewHeader(ExpectNewHeader { own, peer }) => Some(header(own, peer, tools)),
+            | Self::NewHeader(ExpectNewHeader { own, peer, .. }) => Some(header(own, peer, tools)),
             _ => None,
         }
     }
@@ -103,7 +105,7 @@ impl ExpectAuth {
             ClientMessage::Abort => return Err(aborted()),
             ClientMessage::Response(_) => return Err(failure(Error::new(&rules::OUT_OF_ORDER))),
         };
-        let Party { own, peer, mechanisms, credentials, guesses, offers } = self.party;
+        let Party { own, peer, mechanisms, credentials, guesses, refused, offers } = self.party;
         if !mechanisms.contains(&name) {
             let error = Error::new(&registry::rules::UNKNOWN_MECHANISM).about(name.as_str());
             return Err(failure(error));
@@ -126,7 +128,7 @@ impl ExpectAuth {
             .map_err(failure)?;
         let (exchange, step) =
             ServerExchange::start_counted(mechanism, initial.as_deref(), guess).map_err(failure)?;
-        ExpectResponse { own, peer, exchange }.answer(step, tools)
+        ExpectResponse { own, peer, exchange, refused }.answer(step, tools)
     }
 }
 
@@ -135,6 +137,7 @@ pub(super) struct ExpectResponse {
     own: FullJid,
     peer: FullJid,
     exchange: ServerExchange,
+    refused: Vec<(MechanismName, &'static str)>,
 }
 
 impl ExpectResponse {
@@ -160,7 +163,7 @@ impl ExpectResponse {
             ServerStep::Success(data, outcome) => {
                 self.check_identity(&outcome).map_err(failure)?;
                 let octets = to_octets(&ServerMessage::Success(data).to_element()).map_err(Fault::silent)?;
-                let state = ExpectNewHeader { own: self.own, peer: self.peer };
+                let state = ExpectNewHeader { own: self.own, peer: self.peer, refused: self.refused };
                 Ok(Next::Verify(Box::new(outcome), State::NewHeader(state), octets))
             }
         }
@@ -182,6 +185,7 @@ impl ExpectResponse {
 pub(super) struct ExpectNewHeader {
     own: FullJid,
     peer: FullJid,
+    refused: Vec<(MechanismName, &'static str)>,
 }
 
 impl ExpectNewHeader {
@@ -189,7 +193,7 @@ impl ExpectNewHeader {
         let mut octets = header(&self.own, &self.peer, tools);
         check_header(item, &self.own, &self.peer).map_err(|fault| fault.after(octets.clone()))?;
         octets.extend(to_octets(&Features::new().to_element()).map_err(Fault::silent)?);
-        Ok(Next::Live(octets, vec![]))
+        Ok(Next::Live(octets, self.refused))
     }
 }
 
