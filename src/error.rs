@@ -25,6 +25,8 @@ pub enum ErrorKind {
     /// The proof was wrong: another password, an unknown user, or a man in the middle. Which of them, nobody
     /// can tell.
     AuthenticationFailed,
+    /// The peer is who he says, and may not act as the one he wants to.
+    AuthorizationDenied,
     /// Our own policy refused what the peer offered or asked for.
     PolicyRefused,
     /// A named limit was exceeded; [`Error::numbers`] holds the demand and the limit.

@@ -4,8 +4,6 @@
 //! *before* it runs the hash. A [`Ksf`] cannot hold parameters beyond the caps of this module: whoever has one
 //! may run it.
 
-use zeroize::Zeroizing;
-
 use crate::error::{Error, ErrorKind, Result, Rule};
 
 /// Most memory of Argon2id, in KiB: 2 GiB, the first recommendation of RFC 9106 section 4.
@@ -175,8 +173,8 @@ impl Ksf {
         self,
         password: &[u8],
         salt: &[u8],
-    ) -> Result<Zeroizing<[u8; LEN]>> {
-        let mut output = Zeroizing::new([0; LEN]);
+    ) -> Result<zeroize::Zeroizing<[u8; LEN]>> {
+        let mut output = zeroize::Zeroizing::new([0; LEN]);
         self.stretch_into(password, salt, output.as_mut_slice())?;
         Ok(output)
     }

@@ -1,4 +1,31 @@
-//! Channels between two parties who share a password.
+//! Secure channels between two parties who share a password, over XMPP or any byte stream.
+//!
+//! Everything here is sans-I/O: it takes the peer's octets and gives the answer. Nothing opens a socket or asks a clock,
+//! but for the tokio driver and the demo server, which are features of their own. It stores nothing, it keeps no accounts,
+//! and it is no XMPP library: any such library can carry its sessions.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`mechanism`] | the trait of every way to prove a password, and what each promises |
+//! | [`registry`] | every mechanism that is compiled in; where servers look records up |
+//! | [`sasl`] | choice of a mechanism by a policy with a floor, order of messages |
+//! | [`context`], [`binding`] | what an exchange is about, and the channel it is tied to |
+//! | [`tls`] | the tunnel: application data passes only once it is verified |
+//! | `scram`, `cpace`, `spake2plus`, `opaque` | the families, each a feature |
+//! | `xmpp` | the end-to-end session over XMPP, a tokio driver, a server for demos |
+//! | `vectors` | the runner for files of test vectors |
+//!
+//! | feature | adds | needs C |
+//! |---|---|---|
+//! | `scram`, `cpace`, `spake2plus` (default), `opaque` | that family | no |
+//! | `aws-lc-rs`, `ring` | the tunnel on rustls with that provider | yes |
+//! | `xmpp` | sans-I/O sessions over stanzas | no |
+//! | `tokio` | the driver and a small XMPP client | no |
+//! | `demo-server` | the XMPP server for demos and tests, with its attacks | yes |
+//! | `vectors` | the vector runner | no |
+//!
+//! The README has a complete example with both ends in one program. How the parts hang together stands in
+//! `docs/design.md`, which attack is stopped where in `docs/attacks.md`.
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -43,3 +70,8 @@ pub use secret::{Password, SessionKey};
 pub fn system_rng() -> impl rand_core::CryptoRng {
     rand_core::UnwrapErr(getrandom::SysRng)
 }
+
+/// The example of the README, as a test.
+#[cfg(all(doctest, feature = "aws-lc-rs", feature = "cpace"))]
+#[doc = include_str!("../README.md")]
+pub struct Readme;

@@ -12,8 +12,11 @@ use zeroize::Zeroizing;
 use crate::error::{Error, ErrorKind, Result, Rule};
 use crate::secret::{Password, SecretBytes};
 
-/// Longest string taken for preparation and longest result, in octets of UTF-8.
-pub const TEXT_MAX: usize = 1024;
+/// Longest password, as typed and as prepared, in octets of UTF-8.
+pub const PASSWORD_MAX: usize = 1024;
+
+/// Longest user name, as given and as prepared, in octets of UTF-8: that of a bare JID (RFC 7622 section 3.1).
+pub const NAME_MAX: usize = 2047;
 
 /// Most octets of NFKC (or NFC) for one octet of input, Unicode Standard Annex 15 section 9. Room for that much is
 /// taken at once, so that no growing buffer leaves a copy of a secret behind.
@@ -58,7 +61,7 @@ pub mod rules {
         what: "the name or password is empty after preparation",
         advice: "Give one with at least one visible character.",
     };
-    /// More than [`TEXT_MAX`](super::TEXT_MAX) octets.
+    /// More than [`PASSWORD_MAX`](super::PASSWORD_MAX) or [`NAME_MAX`](super::NAME_MAX) octets.
     pub static TOO_LONG: Rule = Rule {
         id: "prep-too-long",
         kind: ErrorKind::LimitExceeded,
@@ -82,7 +85,7 @@ pub enum Preparation {
 }
 
 impl Preparation {
-    /// The octets of the password that go into the hash: 1 to [`TEXT_MAX`].
+    /// The octets of the password that go into the hash: 1 to [`PASSWORD_MAX`].
     ///
     /// Passwords are stored strings (RFC 5802 section 2.2) on both sides.
     ///
@@ -90,14 +93,13 @@ impl Preparation {
     /// [`rules::EMPTY`], [`rules::TOO_LONG`], and what the profile refuses.
     pub fn prepare(self, password: &Password) -> Result<SecretBytes> {
         let text = password.expose();
+        check_length(text, PASSWORD_MAX)?;
         let prepared = match self {
             Self::SaslPrep => saslprep(text, StringUse::Stored)?,
             Self::OpaqueString => opaque_string(text)?,
-            Self::None => {
-                check_length(text)?;
-                Zeroizing::new(text.to_owned())
-            }
+            Self::None => Zeroizing::new(text.to_owned()),
         };
+        check_length(&prepared, PASSWORD_MAX)?;
         if prepared.is_empty() {
             return Err(Error::new(&rules::EMPTY));
         }
@@ -123,7 +125,7 @@ pub enum StringUse {
 /// # Errors
 /// [`rules::PROHIBITED`], [`rules::BIDIRECTIONAL`], [`rules::UNASSIGNED`], [`rules::TOO_LONG`].
 pub fn saslprep(text: &str, string_use: StringUse) -> Result<Zeroizing<String>> {
-    check_length(text)?;
+    check_length(text, NAME_MAX)?;
     if text.bytes().all(|octet| matches!(octet, b' '..=b'~')) {
         return Ok(Zeroizing::new(text.to_owned()));
     }
@@ -139,7 +141,7 @@ pub fn saslprep(text: &str, string_use: StringUse) -> Result<Zeroizing<String>> 
         return Err(Error::new(&rules::PROHIBITED));
     }
     check_direction(&prepared)?;
-    check_length(&prepared)?;
+    check_length(&prepared, NAME_MAX)?;
     Ok(prepared)
 }
 
@@ -162,7 +164,7 @@ pub fn user_name(text: &str) -> Result<String> {
 /// # Errors
 /// [`rules::PROHIBITED`], [`rules::EMPTY`], [`rules::TOO_LONG`].
 pub fn opaque_string(text: &str) -> Result<Zeroizing<String>> {
-    check_length(text)?;
+    check_length(text, PASSWORD_MAX)?;
     if !is_freeform(text) {
         return Err(Error::new(&rules::PROHIBITED));
     }
@@ -171,16 +173,20 @@ pub fn opaque_string(text: &str) -> Result<Zeroizing<String>> {
         _ => c,
     });
     let prepared = collect(text.len(), mapped.nfc());
+    // NFC can turn a character that is allowed into one that is not: U+0387 into U+00B7.
+    if !is_freeform(&prepared) {
+        return Err(Error::new(&rules::PROHIBITED));
+    }
     if prepared.is_empty() {
         return Err(Error::new(&rules::EMPTY));
     }
-    check_length(&prepared)?;
+    check_length(&prepared, PASSWORD_MAX)?;
     Ok(prepared)
 }
 
-fn check_length(text: &str) -> Result<()> {
-    if text.len() > TEXT_MAX {
-        return Err(Error::exceeds(&rules::TOO_LONG, text.len() as u64, TEXT_MAX as u64));
+fn check_length(text: &str, most: usize) -> Result<()> {
+    if text.len() > most {
+        return Err(Error::exceeds(&rules::TOO_LONG, text.len() as u64, most as u64));
     }
     Ok(())
 }
@@ -326,6 +332,12 @@ mod tests {
     }
 
     #[test]
+    fn what_nfc_makes_of_a_character_must_be_allowed_too() {
+        assert!(opaque_string("\u{387}").unwrap_err().is(&rules::PROHIBITED));
+        assert_eq!(*opaque_string("l\u{b7}l").unwrap(), "l\u{b7}l");
+    }
+
+    #[test]
     fn unassigned_code_points_pass_in_queries_only() {
         assert_eq!(*saslprep("\u{221}", StringUse::Query).unwrap(), "\u{221}");
         assert!(saslprep("\u{221}", StringUse::Stored).unwrap_err().is(&rules::UNASSIGNED));
@@ -354,18 +366,25 @@ mod tests {
     }
 
     #[test]
-    fn length_has_a_limit_before_and_after() {
+    fn passwords_have_a_limit_before_and_after() {
         for preparation in [Preparation::SaslPrep, Preparation::OpaqueString, Preparation::None] {
-            assert!(preparation.prepare(&Password::new("x".repeat(TEXT_MAX))).is_ok());
-            let error = preparation.prepare(&Password::new("x".repeat(TEXT_MAX + 1))).unwrap_err();
+            assert!(preparation.prepare(&Password::new("x".repeat(PASSWORD_MAX))).is_ok());
+            let error = preparation.prepare(&Password::new("x".repeat(PASSWORD_MAX + 1))).unwrap_err();
             assert!(error.is(&rules::TOO_LONG));
-            assert_eq!(error.numbers(), Some((TEXT_MAX as u64 + 1, TEXT_MAX as u64)));
+            assert_eq!(error.numbers(), Some((PASSWORD_MAX as u64 + 1, PASSWORD_MAX as u64)));
         }
         // U+FDFA grows from 3 octets to 33 under NFKC: the most there is.
-        let fits = Preparation::SaslPrep.prepare(&Password::new("\u{fdfa}".repeat(TEXT_MAX / 33))).unwrap();
-        assert_eq!(fits.len(), TEXT_MAX / 33 * 33);
-        let grows = Password::new("\u{fdfa}".repeat(TEXT_MAX / 33 + 1));
-        assert!(Preparation::SaslPrep.prepare(&grows).unwrap_err().is(&rules::TOO_LONG));
+        let grown = |count| Preparation::SaslPrep.prepare(&Password::new("\u{fdfa}".repeat(count)));
+        assert_eq!(grown(PASSWORD_MAX / 33).unwrap().len(), PASSWORD_MAX / 33 * 33);
+        assert!(grown(PASSWORD_MAX / 33 + 1).unwrap_err().is(&rules::TOO_LONG));
+    }
+
+    #[test]
+    fn names_have_a_limit_before_and_after() {
+        assert_eq!(user_name(&"x".repeat(NAME_MAX)).unwrap().len(), NAME_MAX);
+        assert!(user_name(&"x".repeat(NAME_MAX + 1)).unwrap_err().is(&rules::TOO_LONG));
+        assert!(user_name(&"\u{fdfa}".repeat(NAME_MAX / 33)).is_ok());
+        assert!(user_name(&"\u{fdfa}".repeat(NAME_MAX / 33 + 1)).unwrap_err().is(&rules::TOO_LONG));
     }
 
     #[test]

@@ -143,6 +143,7 @@ impl Condition {
         match error.kind() {
             ErrorKind::PeerMisbehaved => Self::MalformedRequest,
             ErrorKind::PeerIncompatible => Self::InvalidMechanism,
+            ErrorKind::AuthorizationDenied => Self::InvalidAuthzid,
             ErrorKind::PolicyRefused => Self::MechanismTooWeak,
             ErrorKind::LimitExceeded | ErrorKind::TimedOut | ErrorKind::Environment => {
                 Self::TemporaryAuthFailure

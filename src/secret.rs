@@ -115,7 +115,8 @@ impl SessionKey {
 /// Evidence that the peer's proof was checked: the only way to an
 /// [`Outcome`](crate::mechanism::Outcome) leads through one of these.
 ///
-/// It is made by [`verify`] alone, so a forgotten comparison is a missing argument and does not compile.
+/// It is made by `verify` and `verified_by` alone, so a forgotten comparison is a missing argument and does not
+/// compile.
 #[derive(Debug)]
 pub struct ProofVerified(());
 

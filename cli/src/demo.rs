@@ -55,6 +55,9 @@ static WRONG_MESSAGE: Rule = Rule {
     advice: "Report this: it is a defect.",
 };
 
+/// Octets that each end sends when an attack has let the tunnel come up: enough for the attack to go on.
+const UNDER_ATTACK: usize = 512 * 1024;
+
 /// Set up a tunnel with every mechanism, then run every attack
 ///
 /// Starts a server on loopback and two clients that share a short password. Each mechanism of this build sets up a
@@ -316,10 +319,11 @@ impl Stage {
         Ok(Conversation { took, statistics, group })
     }
 
-    /// The same while the server attacks: both ends must refuse.
+    /// The same while the server attacks: both ends must refuse, at the latest when data is to pass.
     async fn attacked(&self, mechanism: &MechanismName) -> Ends {
         let (alice, bob) = self.open(mechanism).await;
-        Ends { alice: alice.err(), bob: bob.err() }
+        let (alice, bob) = tokio::join!(refusal(alice), refusal(bob));
+        Ends { alice, bob }
     }
 
     /// As many wrong passwords as Bob allows, and then the right one.
@@ -377,6 +381,17 @@ struct Refused {
     attack: Attack,
     mechanism: MechanismName,
     ends: Ends,
+}
+
+/// Why this end would not go on; `None` when it said something and ended as if all were well.
+async fn refusal(opened: Result<E2eStream, Error>) -> Option<Error> {
+    let converse = async {
+        let mut stream = opened?;
+        // What goes wrong with these is the last event, which says more.
+        let _ = stream.write_bytes(&vec![0; UNDER_ATTACK]).await;
+        stream.finish().await
+    };
+    patient(converse).await.err()
 }
 
 async fn patient<T>(run: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {

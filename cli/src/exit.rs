@@ -55,7 +55,7 @@ impl From<ErrorKind> for Exit {
     fn from(kind: ErrorKind) -> Self {
         match kind {
             ErrorKind::Misuse => Self::Usage,
-            ErrorKind::AuthenticationFailed => Self::AuthenticationFailed,
+            ErrorKind::AuthenticationFailed | ErrorKind::AuthorizationDenied => Self::AuthenticationFailed,
             ErrorKind::PeerUnavailable => Self::PeerUnavailable,
             ErrorKind::TimedOut => Self::TimedOut,
             ErrorKind::Truncated => Self::Truncated,
@@ -138,6 +138,7 @@ mod tests {
         for (kind, code) in [
             (ErrorKind::Misuse, 2),
             (ErrorKind::AuthenticationFailed, 3),
+            (ErrorKind::AuthorizationDenied, 3),
             (ErrorKind::PeerUnavailable, 4),
             (ErrorKind::TimedOut, 5),
             (ErrorKind::Truncated, 6),

@@ -55,6 +55,9 @@ pub const KE2_LEN: usize = 320;
 /// Octets of KE3.
 pub const KE3_LEN: usize = 64;
 
+/// Longest password, identity or context, in octets.
+pub const INPUT_MAX: usize = 65_535;
+
 /// Rules of this module.
 pub mod rules {
     use super::{ErrorKind, Rule};

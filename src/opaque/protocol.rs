@@ -13,10 +13,10 @@ use opaque_ke::{
 };
 use rand_core::CryptoRng;
 use sha2_010::Sha512;
-use zeroize::Zeroizing;
+use zeroize::{Zeroize as _, Zeroizing};
 
 use super::rng::{Draws, OldRng};
-use super::{KE1_LEN, KE2_LEN, KE3_LEN, REQUEST_LEN, RESPONSE_LEN, Record, UPLOAD_LEN, rules};
+use super::{INPUT_MAX, KE1_LEN, KE2_LEN, KE3_LEN, REQUEST_LEN, RESPONSE_LEN, Record, UPLOAD_LEN, rules};
 use crate::error::{Error, Result};
 use crate::ksf::{self, Ksf};
 use crate::secret::{ProofVerified, SecretBytes, SessionKey, verified_by};
@@ -148,6 +148,7 @@ impl ClientRegistration {
     /// # Errors
     /// [`rules::BAD_INPUT`].
     pub fn start(password: &[u8], rng: &mut dyn CryptoRng) -> Result<(Self, [u8; REQUEST_LEN])> {
+        check_password(password)?;
         let started = opaque_ke::ClientRegistration::start(&mut OldRng(rng), password).map_err(refused)?;
         Ok((Self { state: started.state, password: password.into() }, array(&started.message.serialize())))
     }
@@ -166,13 +167,13 @@ impl ClientRegistration {
         let response = RegistrationResponse::deserialize(response).map_err(bad_element)?;
         let stretch = Stretch(ksf);
         let parameters = ClientRegistrationFinishParameters::new(parties.identifiers(), Some(&stretch));
-        let finished = self
+        let mut finished = self
             .state
             .finish(&mut OldRng(rng), self.password.expose(), response, parameters)
             .map_err(refused)?;
         Ok(Registered {
             upload: Zeroizing::new(array(&finished.message.serialize())),
-            export_key: SecretBytes::from(&finished.export_key[..]),
+            export_key: SecretBytes::new(taken(&mut finished.export_key)),
         })
     }
 }
@@ -198,8 +199,8 @@ pub struct Confirmed {
 }
 
 impl Confirmed {
-    fn new(key: &[u8], proof: ProofVerified) -> Self {
-        Self { key: SessionKey::new(key.to_vec()), proof }
+    fn new(key: &mut [u8], proof: ProofVerified) -> Self {
+        Self { key: SessionKey::new(taken(key)), proof }
     }
 
     /// The session key, 64 octets.
@@ -219,6 +220,7 @@ impl ClientLogin {
     /// # Errors
     /// [`rules::BAD_INPUT`].
     pub fn start(password: &[u8], rng: &mut dyn CryptoRng) -> Result<(Self, [u8; KE1_LEN])> {
+        check_password(password)?;
         let started = opaque_ke::ClientLogin::start(&mut OldRng(rng), password).map_err(refused)?;
         Ok((Self { state: started.state, password: password.into() }, array(&started.message.serialize())))
     }
@@ -241,9 +243,9 @@ impl ClientLogin {
         // The generator is there for the signing key exchanges; 3DH draws nothing here.
         let mut rng = Draws::new(&mut crate::system_rng());
         let finished = self.state.finish(&mut OldRng(&mut rng), self.password.expose(), ke2, parameters);
-        let (finished, proof) = verified_by(finished).map_err(refused)?;
-        let confirmed = Confirmed::new(&finished.session_key, proof);
-        let export_key = SecretBytes::from(&finished.export_key[..]);
+        let (mut finished, proof) = verified_by(finished).map_err(refused)?;
+        let confirmed = Confirmed::new(&mut finished.session_key, proof);
+        let export_key = SecretBytes::new(taken(&mut finished.export_key));
         Ok((array(&finished.message.serialize()), confirmed, export_key))
     }
 }
@@ -282,9 +284,9 @@ impl ServerLogin {
     /// [`rules::WRONG_CONFIRMATION`].
     pub fn finish(self, ke3: &[u8; KE3_LEN], parties: &Parties<'_>) -> Result<Confirmed> {
         let ke3 = CredentialFinalization::deserialize(ke3).map_err(bad_element)?;
-        let (finished, proof) =
+        let (mut finished, proof) =
             verified_by(self.0.finish(ke3, parties.server_parameters())).map_err(refused)?;
-        Ok(Confirmed::new(&finished.session_key, proof))
+        Ok(Confirmed::new(&mut finished.session_key, proof))
     }
 }
 
@@ -303,22 +305,37 @@ pub(super) fn enroll(
     Ok((Record::new(keys, ksf, &upload)?, export_key))
 }
 
+/// A key out of opaque-ke's result, which does not wipe it.
+fn taken(key: &mut [u8]) -> Vec<u8> {
+    let taken = key.to_vec();
+    key.zeroize();
+    taken
+}
+
+/// opaque-ke looks at the other inputs itself, at this one only when it is too late to say no.
+fn check_password(password: &[u8]) -> Result<()> {
+    if (1..=INPUT_MAX).contains(&password.len()) { Ok(()) } else { Err(Error::new(&rules::BAD_INPUT)) }
+}
+
 fn array<const LEN: usize>(message: &[u8]) -> [u8; LEN] {
     message.try_into().expect("the lengths are those of the ciphersuite")
 }
 
-/// Whatever is wrong with a message of fixed length, is wrong with an element in it.
+/// Whatever is wrong with a message of fixed length is wrong with an element in it.
 fn bad_element(_: ProtocolError) -> Error {
     Error::new(&rules::BAD_ELEMENT)
 }
 
+/// What is wrong with the rest.
 fn refused(error: ProtocolError) -> Error {
     Error::new(match error {
         ProtocolError::InvalidLoginError => &rules::WRONG_CONFIRMATION,
         ProtocolError::ReflectedValueError => &rules::REFLECTED,
-        ProtocolError::SerializationError | ProtocolError::SizeError { .. } => &rules::BAD_ELEMENT,
         ProtocolError::LibraryError(InternalError::KsfError) => &ksf::rules::NO_MEMORY,
-        ProtocolError::LibraryError(_) => &rules::BAD_INPUT,
+        // All messages have been parsed by now, so these are the lengths of our own inputs.
+        ProtocolError::LibraryError(_)
+        | ProtocolError::SerializationError
+        | ProtocolError::SizeError { .. } => &rules::BAD_INPUT,
         ProtocolError::Custom(never) => match never {},
     })
 }

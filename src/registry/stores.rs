@@ -21,18 +21,34 @@ pub struct MemoryStore {
     seed: SecretBytes,
     records: HashMap<String, Vec<(String, Credential)>>,
     iterations: Option<u32>,
+    #[cfg(any(feature = "opaque", feature = "spake2plus"))]
+    ksf: Option<crate::ksf::Ksf>,
 }
 
 impl MemoryStore {
     /// A store with nobody in it.
     pub fn new(rng: &mut dyn CryptoRng) -> Self {
-        Self { seed: seed(rng), records: HashMap::new(), iterations: None }
+        Self {
+            seed: seed(rng),
+            records: HashMap::new(),
+            iterations: None,
+            #[cfg(any(feature = "opaque", feature = "spake2plus"))]
+            ksf: None,
+        }
     }
 
     /// The iteration count that most records here have, where it is not the default.
     #[must_use]
     pub fn with_simulated_iterations(mut self, iterations: u32) -> Self {
         self.iterations = Some(iterations);
+        self
+    }
+
+    /// The password hash that most records of augmented PAKEs here have, where it is not the default.
+    #[cfg(any(feature = "opaque", feature = "spake2plus"))]
+    #[must_use]
+    pub fn with_simulated_ksf(mut self, ksf: crate::ksf::Ksf) -> Self {
+        self.ksf = Some(ksf);
         self
     }
 
@@ -62,6 +78,11 @@ impl CredentialStore for MemoryStore {
     fn simulated_iterations(&self, _mechanism: &MechanismName) -> Option<u32> {
         self.iterations
     }
+
+    #[cfg(any(feature = "opaque", feature = "spake2plus"))]
+    fn simulated_ksf(&self, _mechanism: &MechanismName) -> Option<crate::ksf::Ksf> {
+        self.ksf
+    }
 }
 
 /// One identity and the password shared with it: all that the responder of an end-to-end session knows.
@@ -72,6 +93,8 @@ pub struct SharedPassword {
     password: Password,
     preparation: Preparation,
     iterations: Option<u32>,
+    #[cfg(any(feature = "opaque", feature = "spake2plus"))]
+    ksf: Option<crate::ksf::Ksf>,
     seed: SecretBytes,
     made: Mutex<Made>,
 }
@@ -97,6 +120,8 @@ impl SharedPassword {
             password,
             preparation,
             iterations: None,
+            #[cfg(any(feature = "opaque", feature = "spake2plus"))]
+            ksf: None,
             seed: seed(&mut rng),
             made: Mutex::new(Made { rng: Box::new(rng), records: Vec::new() }),
         })
@@ -106,6 +131,14 @@ impl SharedPassword {
     #[must_use]
     pub fn with_scram_iterations(mut self, iterations: u32) -> Self {
         self.iterations = Some(iterations);
+        self
+    }
+
+    /// The password hash of SPAKE2+ and OPAQUE, where it is not to be the default.
+    #[cfg(any(feature = "opaque", feature = "spake2plus"))]
+    #[must_use]
+    pub fn with_ksf(mut self, ksf: crate::ksf::Ksf) -> Self {
+        self.ksf = Some(ksf);
         self
     }
 
@@ -129,6 +162,20 @@ impl SharedPassword {
             return StoredCredential::generate_with(scram.hash(), password, preparation, iterations, rng)
                 .map(Credential::Scram);
         }
+        #[cfg(feature = "spake2plus")]
+        if let Some(ksf) = self.ksf.filter(|_| *mechanism == crate::spake2plus::NAME) {
+            let password = self.preparation.prepare(&self.password)?;
+            return crate::spake2plus::Record::enroll(&self.authcid, password.expose(), ksf, rng)
+                .map(Credential::Spake2Plus);
+        }
+        #[cfg(feature = "opaque")]
+        if let Some(ksf) = self.ksf.filter(|_| *mechanism == crate::opaque::NAME) {
+            use crate::opaque::{Record, ServerKeys};
+            let password = self.preparation.prepare(&self.password)?;
+            let keys = std::sync::Arc::new(ServerKeys::generate(rng));
+            return Record::enroll(keys, &self.authcid, password.expose(), ksf, rng)
+                .map(|(record, _)| Credential::Opaque(record));
+        }
         find(mechanism)?.enroll(&self.authcid, &self.password, self.preparation, rng)
     }
 
@@ -151,6 +198,11 @@ impl CredentialStore for SharedPassword {
 
     fn simulated_iterations(&self, _mechanism: &MechanismName) -> Option<u32> {
         self.iterations
+    }
+
+    #[cfg(any(feature = "opaque", feature = "spake2plus"))]
+    fn simulated_ksf(&self, _mechanism: &MechanismName) -> Option<crate::ksf::Ksf> {
+        self.ksf
     }
 }
 

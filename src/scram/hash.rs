@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use digest::{Digest, KeyInit, Mac};
+use digest::{Digest, FixedOutput, KeyInit, Mac};
 use hmac::Hmac;
 use sha1::Sha1;
 use sha2::{Sha256, Sha512};
@@ -67,23 +67,20 @@ impl HashFunction {
     /// H(data).
     pub(crate) fn digest(self, data: &[u8]) -> Key {
         match self {
-            Self::Sha1 => Key::new(&Sha1::digest(data)),
-            Self::Sha256 => Key::new(&Sha256::digest(data)),
-            Self::Sha512 => Key::new(&Sha512::digest(data)),
-            Self::Sha3_512 => Key::new(&Sha3_512::digest(data)),
+            Self::Sha1 => Key::of(Sha1::new_with_prefix(data)),
+            Self::Sha256 => Key::of(Sha256::new_with_prefix(data)),
+            Self::Sha512 => Key::of(Sha512::new_with_prefix(data)),
+            Self::Sha3_512 => Key::of(Sha3_512::new_with_prefix(data)),
         }
     }
 
     /// HMAC(key, data).
     pub(crate) fn hmac(self, key: &[u8], data: &[u8]) -> Key {
-        fn mac<M: Mac + KeyInit>(key: &[u8], data: &[u8]) -> Key {
-            Key::new(&keyed::<M>(key).chain_update(data).finalize().into_bytes())
-        }
         match self {
-            Self::Sha1 => mac::<Hmac<Sha1>>(key, data),
-            Self::Sha256 => mac::<Hmac<Sha256>>(key, data),
-            Self::Sha512 => mac::<Hmac<Sha512>>(key, data),
-            Self::Sha3_512 => mac::<Hmac<Sha3_512>>(key, data),
+            Self::Sha1 => Key::of(keyed::<Hmac<Sha1>>(key).chain_update(data)),
+            Self::Sha256 => Key::of(keyed::<Hmac<Sha256>>(key).chain_update(data)),
+            Self::Sha512 => Key::of(keyed::<Hmac<Sha512>>(key).chain_update(data)),
+            Self::Sha3_512 => Key::of(keyed::<Hmac<Sha3_512>>(key).chain_update(data)),
         }
     }
 }
@@ -99,6 +96,12 @@ pub(crate) fn keyed<M: Mac + KeyInit>(key: &[u8]) -> M {
     <M as KeyInit>::new_from_slice(key).expect("HMAC takes keys of any length")
 }
 
+/// Puts the output of `hash` at the start of `out`, which must have room for it.
+pub(crate) fn finalize_into<H: FixedOutput>(hash: H, out: &mut [u8]) {
+    let out = &mut out[..H::output_size()];
+    hash.finalize_into(out.try_into().expect("the slice has the length of the output"));
+}
+
 /// One output of a hash function, kept in place: no allocation, wiped on drop.
 #[derive(Clone)]
 pub(crate) struct Key {
@@ -112,6 +115,13 @@ impl Key {
     pub(crate) fn new(octets: &[u8]) -> Self {
         let mut key = Self { octets: [0; OUTPUT_MAX], len: octets.len() };
         key.octets[..octets.len()].copy_from_slice(octets);
+        key
+    }
+
+    /// The output of `hash`, written in place, so that no copy is left on the stack.
+    fn of<H: FixedOutput>(hash: H) -> Self {
+        let mut key = Self { octets: [0; OUTPUT_MAX], len: H::output_size() };
+        finalize_into(hash, &mut key.octets);
         key
     }
 

@@ -5,7 +5,7 @@
 //! one proof to test guesses on offline. What slows him is the iteration count, so the client has a floor for it.
 //!
 //! Beyond the RFCs: downgrade protection (XEP-0474 0.5.0, attribute `h`), and in an end-to-end session the digest
-//! of the whole [`Context`](crate::Context) as attribute `o` of the server-first-message. Both stand in the
+//! of the whole [`Context`] as attribute `o` of the server-first-message. Both stand in the
 //! AuthMessage and are thereby proven by both sides.
 //!
 //! Each side is a chain of states; a call consumes one and gives the next:

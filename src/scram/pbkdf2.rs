@@ -13,7 +13,7 @@ use sha2::{Sha256, Sha512};
 use sha3::Sha3_512;
 use zeroize::{Zeroize, Zeroizing};
 
-use super::hash::{HashFunction, keyed};
+use super::hash::{HashFunction, finalize_into, keyed};
 
 /// Fills `out` with octets derived from `password` and `salt`.
 ///
@@ -44,7 +44,7 @@ macro_rules! block_by_compression {
             // RFC 2104: a key longer than a block is hashed first.
             let mut key = Zeroizing::new([0; $block]);
             if password.len() > $block {
-                key[..OUTPUT].copy_from_slice(&<$hash>::digest(password));
+                finalize_into(<$hash>::new_with_prefix(password), &mut *key);
             } else {
                 key[..password.len()].copy_from_slice(password);
             }
@@ -63,7 +63,7 @@ macro_rules! block_by_compression {
             block[$block - 8..].copy_from_slice(&(8 * ($block + OUTPUT) as u64).to_be_bytes());
 
             let first = keyed::<Hmac<$hash>>(password).chain_update(salt).chain_update(index);
-            block[..OUTPUT].copy_from_slice(&first.finalize().into_bytes());
+            finalize_into(first, &mut *block);
             let mut sum = Zeroizing::new(INITIAL);
             for (word, octets) in sum.iter_mut().zip(block.chunks_exact(WORD)) {
                 *word = <$word>::from_be_bytes(octets.try_into().expect("chunks of one word"));

@@ -130,7 +130,7 @@ rules! {
         "wrong password or unknown user",
         "Check name and password on both sides.";
     /// The client asked to act as somebody else.
-    AUTHZID_DENIED = "scram-authzid-denied", PolicyRefused, "RFC 5802 section 5.1, RFC 4422 section 3.4.1",
+    AUTHZID_DENIED = "scram-authzid-denied", AuthorizationDenied, "RFC 5802 section 5.1, RFC 4422 section 3.4.1",
         "the user may not act as the identity asked for",
         "Leave the authorization identity away.";
     /// A seed with less than [`SEED_MIN`](super::SEED_MIN) octets.

@@ -191,7 +191,6 @@ impl Simulation {
 }
 
 /// What a user would get if he did not exist. It is computed for everybody, so that the time does not tell.
-#[derive(Debug)]
 struct Simulated {
     octets: [u8; SIMULATED_SALT_MAX],
     iterations: NonZeroU32,
@@ -202,6 +201,12 @@ impl Simulated {
     /// The keys are there to be computed with; no proof against them is ever accepted.
     fn record(&self, hash: HashFunction) -> StoredCredential {
         StoredCredential::simulated(hash, &self.octets[..self.salt_len], self.iterations, &self.octets)
+    }
+}
+
+impl fmt::Debug for Simulated {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Simulated(redacted)")
     }
 }
 

@@ -186,3 +186,19 @@ fn debug_shows_no_key() {
     assert!(shown.contains("redacted"));
     assert!(!shown.contains(&format!("{}, {}", record.stored_key()[0], record.stored_key()[1])));
 }
+
+#[test]
+fn iteration_limits_hold_on_both_sides_of_each() {
+    let check = |demanded| check_iterations(demanded, &(ITERATIONS_MIN..=ITERATIONS_MAX));
+    let (fewest, most) = (u64::from(ITERATIONS_MIN), u64::from(ITERATIONS_MAX));
+    assert!(check(fewest - 1).unwrap_err().is(&rules::TOO_FEW_ITERATIONS));
+    assert_eq!(check(fewest).unwrap().get(), ITERATIONS_MIN);
+    assert_eq!(check(most).unwrap().get(), ITERATIONS_MAX);
+    for above in [most + 1, u64::MAX] {
+        let error = check(above).unwrap_err();
+        assert!(error.is(&rules::TOO_MANY_ITERATIONS));
+        assert_eq!(error.numbers(), Some((above, most)));
+    }
+    // Even a range that begins at 0 lets no 0 pass.
+    assert!(check_iterations(0, &(0..=5)).is_err());
+}

@@ -7,6 +7,10 @@
 //! [`Prover`] and [`Verifier`] are the protocol of RFC 9383 alone, for applications that carry it themselves.
 //! [`Spake2PlusClient`] and [`Spake2PlusServer`] are the SASL mechanism; its messages and transcript are described in
 //! `docs/sasl-pake.md`.
+//!
+//! # Security
+//! Multiplications and comparisons take the same time for all passwords and scalars. w0, w1, scalars, TT and all keys
+//! are wiped; copies that the compiler and the curve arithmetic leave on the stack are not.
 
 mod client;
 mod credential;
@@ -142,4 +146,80 @@ pub fn properties() -> Properties {
 /// Context of TT: the channel identifier, then the server's first message after its length as 8 octets, big-endian.
 pub(crate) fn context(channel: &[u8], server_record: &[u8]) -> Vec<u8> {
     [channel, &(server_record.len() as u64).to_be_bytes(), server_record].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ksf::Ksf;
+
+    fn secret() -> ProverSecret {
+        ProverSecret::derive(b"password", b"client", b"server", Ksf::CHEAPEST, &[7; SALT_LEN]).unwrap()
+    }
+
+    /// What an attacker who knows w0 would send.
+    #[test]
+    fn a_share_that_leads_to_infinity_is_refused_on_both_sides() {
+        let (parties, secret) = (Parties::default(), secret());
+        let share_p = group::encode(&[group::times_m(&secret.w0)]).unwrap()[0];
+        let verifier = Verifier::<P256Sha256>::start(
+            &parties,
+            &secret.verifier_secret(),
+            &share_p,
+            &mut crate::system_rng(),
+        );
+        assert!(verifier.err().unwrap().is(&rules::NEUTRAL_ELEMENT));
+
+        let share_v = group::encode(&[group::times_n(&secret.w0)]).unwrap()[0];
+        let (prover, _) = Prover::<P256Sha256>::start(secret, &mut crate::system_rng()).unwrap();
+        let error = prover.finish(&parties, &share_v, &[0; CONFIRMATION_LEN]).unwrap_err();
+        assert!(error.is(&rules::NEUTRAL_ELEMENT));
+    }
+
+    #[test]
+    fn a_confirmation_must_be_the_whole_one() {
+        let (parties, secret) = (Parties::default(), secret());
+        let record = secret.verifier_secret();
+        let edits: [fn(&mut Vec<u8>); 4] =
+            [|mac| mac[31] ^= 1, |mac| mac.truncate(31), |mac| mac.clear(), |mac| mac.push(0)];
+        for edit in edits {
+            let (prover, share_p) =
+                Prover::<P256Sha256>::start(secret.clone(), &mut crate::system_rng()).unwrap();
+            let (_, message) =
+                Verifier::<P256Sha256>::start(&parties, &record, &share_p, &mut crate::system_rng()).unwrap();
+            let mut confirm_v = message.confirmation.clone();
+            edit(&mut confirm_v);
+            let error = prover.finish(&parties, &message.share, &confirm_v).unwrap_err();
+            assert!(error.is(&rules::WRONG_CONFIRMATION));
+
+            let (prover, share_p) =
+                Prover::<P256Sha256>::start(secret.clone(), &mut crate::system_rng()).unwrap();
+            let (verifier, message) =
+                Verifier::<P256Sha256>::start(&parties, &record, &share_p, &mut crate::system_rng()).unwrap();
+            let (mut confirm_p, _) = prover.finish(&parties, &message.share, &message.confirmation).unwrap();
+            edit(&mut confirm_p);
+            assert!(verifier.finish(&confirm_p).unwrap_err().is(&rules::WRONG_CONFIRMATION));
+        }
+    }
+
+    #[test]
+    fn identities_and_context_must_agree() {
+        let secret = secret();
+        let ours = Parties { context: b"context", prover: b"client", verifier: b"server" };
+        for theirs in [
+            Parties { context: b"other", ..ours },
+            Parties { prover: b"other", ..ours },
+            Parties { verifier: b"other", ..ours },
+            Parties { prover: b"server", verifier: b"client", ..ours },
+            Parties { prover: b"clients", verifier: b"erver", ..ours },
+        ] {
+            let mut rng = crate::system_rng();
+            let (prover, share_p) = Prover::<P256Sha256>::start(secret.clone(), &mut rng).unwrap();
+            let (_, message) =
+                Verifier::<P256Sha256>::start(&theirs, &secret.verifier_secret(), &share_p, &mut rng)
+                    .unwrap();
+            let error = prover.finish(&ours, &message.share, &message.confirmation).unwrap_err();
+            assert!(error.is(&rules::WRONG_CONFIRMATION));
+        }
+    }
 }

@@ -112,9 +112,9 @@ impl ExpectClientConfirm {
 pub struct Spake2PlusServer(Option<State>);
 
 enum State {
-    ExpectIdentity(ExpectIdentity),
-    ExpectClientShare(Box<ExpectClientShare>),
-    ExpectClientConfirm(ExpectClientConfirm),
+    Identity(ExpectIdentity),
+    ClientShare(Box<ExpectClientShare>),
+    ClientConfirm(ExpectClientConfirm),
 }
 
 impl Spake2PlusServer {
@@ -123,7 +123,7 @@ impl Spake2PlusServer {
     /// # Errors
     /// As [`ExpectIdentity::new`].
     pub fn new(setup: ServerSetup, rng: &mut dyn CryptoRng) -> Result<Self> {
-        ExpectIdentity::new(setup, rng).map(|state| Self(Some(State::ExpectIdentity(state))))
+        ExpectIdentity::new(setup, rng).map(|state| Self(Some(State::Identity(state))))
     }
 
     pub(crate) fn boxed(
@@ -146,17 +146,17 @@ impl Mechanism for Spake2PlusServer {
 
     fn step(&mut self, input: &[u8]) -> Result<Step> {
         match self.0.take() {
-            Some(State::ExpectIdentity(state)) => {
+            Some(State::Identity(state)) => {
                 let (reply, next) = state.handle(input)?;
-                self.0 = Some(State::ExpectClientShare(Box::new(next)));
+                self.0 = Some(State::ClientShare(Box::new(next)));
                 Ok(Step::Continue(reply))
             }
-            Some(State::ExpectClientShare(state)) => {
+            Some(State::ClientShare(state)) => {
                 let (reply, next) = state.handle(input)?;
-                self.0 = Some(State::ExpectClientConfirm(next));
+                self.0 = Some(State::ClientConfirm(next));
                 Ok(Step::Continue(reply))
             }
-            Some(State::ExpectClientConfirm(state)) => {
+            Some(State::ClientConfirm(state)) => {
                 let outcome = state.handle(input)?;
                 Ok(Step::Finished { reply: None, outcome })
             }

@@ -240,7 +240,7 @@ mod tests {
 
     const PLACE: Place = Place {
         file: "vectors/opaque_sasl.json",
-        document: "docs/sasl-pake-2.part.md",
+        document: "docs/sasl-pake.md",
         begin: "<!-- examples of OPAQUE: written by a test, do not edit -->\n",
         end: "<!-- end of the examples of OPAQUE -->\n",
     };

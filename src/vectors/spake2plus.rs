@@ -227,7 +227,7 @@ mod tests {
 
     const PLACE: Place = Place {
         file: "vectors/spake2plus_sasl.json",
-        document: "docs/sasl-pake-2.part.md",
+        document: "docs/sasl-pake.md",
         begin: "<!-- examples of SPAKE2+: written by a test, do not edit -->\n",
         end: "<!-- end of the examples of SPAKE2+ -->\n",
     };

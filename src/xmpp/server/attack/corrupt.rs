@@ -3,22 +3,19 @@
 use base64ct::{Base64, Encoding};
 use minidom::Element;
 
-use super::{Attacker, BLOCKS_SPARED, Report, is_block};
+use super::{Attacker, Blocks, Report};
 use crate::xmpp::ns;
 
 #[derive(Default)]
 pub(super) struct Corrupt {
-    blocks: u64,
+    blocks: Blocks,
     edited: u64,
 }
 
 impl Attacker for Corrupt {
     fn intercept(&mut self, mut stanza: Element) -> Vec<Element> {
-        if is_block(&stanza) {
-            self.blocks += 1;
-            if self.blocks > BLOCKS_SPARED {
-                self.edited += u64::from(flip(&mut stanza));
-            }
+        if self.blocks.is_past_spared(&stanza) {
+            self.edited += u64::from(flip(&mut stanza));
         }
         vec![stanza]
     }

@@ -3,6 +3,7 @@
 //! An attack sees every stanza between two clients and says what is delivered instead. Each has a file of its own;
 //! a new one is a file, a variant of [`Attack`] and its two lines there.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::str::FromStr;
 
@@ -51,7 +52,8 @@ pub enum Attack {
     Cut,
 }
 
-/// Blocks that [`Attack::Corrupt`] and [`Attack::Cut`] let pass, so that a session is established before.
+/// Blocks of each bytestream that [`Attack::Corrupt`] and [`Attack::Cut`] let pass, so that a session is established
+/// before.
 pub const BLOCKS_SPARED: u64 = 64;
 
 impl Attack {
@@ -132,6 +134,30 @@ fn jingle_mut<'a>(stanza: &'a mut Element, actions: &[&str]) -> Option<&'a mut E
     let jingle = stanza.get_child_mut("jingle", ns::JINGLE)?;
     let action = jingle.attr("action")?;
     actions.contains(&action).then_some(jingle)
+}
+
+/// Counts the blocks of each bytestream.
+#[derive(Default)]
+struct Blocks(HashMap<String, u64>);
+
+impl Blocks {
+    /// Most bytestreams that are told apart; beyond them counting starts again.
+    const STREAMS_MAX: usize = 1024;
+
+    /// Counts the block that a stanza carries, if it does; whether its bytestream is past the spared ones.
+    fn is_past_spared(&mut self, stanza: &Element) -> bool {
+        let Some(sid) =
+            stanza.get_child("data", ns::IBB).filter(|_| is_block(stanza)).and_then(|data| data.attr("sid"))
+        else {
+            return false;
+        };
+        if self.0.len() >= Self::STREAMS_MAX {
+            self.0.clear();
+        }
+        let count = self.0.entry(sid.to_owned()).or_default();
+        *count += 1;
+        *count > BLOCKS_SPARED
+    }
 }
 
 /// Whether a stanza carries a block of a bytestream.

@@ -1,0 +1,44 @@
+//! What several benches share: rows measured in turn, so that a slow moment of the machine hits all of them, and
+//! each run by itself, so that an interruption spoils one run and not the median.
+
+use std::time::{Duration, Instant};
+
+const ROUNDS: usize = 300;
+const RUNS_PER_ROUND: usize = 5;
+
+/// A row: its name and one run, which gives the time that counts.
+pub(crate) type Row<'a> = (&'a str, Box<dyn Fn() -> Duration + 'a>);
+
+/// The time of all of `run`.
+pub(crate) fn whole(run: impl Fn()) -> Duration {
+    let start = Instant::now();
+    run();
+    start.elapsed()
+}
+
+/// Measures and prints all rows. The ratio is the first row's median to this row's: above 1.00 is faster.
+pub(crate) fn compare(title: &str, rows: &[Row<'_>]) {
+    let mut times = vec![Vec::new(); rows.len()];
+    for round in 0..=ROUNDS {
+        for ((_, run), times) in rows.iter().zip(&mut times) {
+            let runs = (0..RUNS_PER_ROUND).map(|_| run());
+            // The first round warms up.
+            if round == 0 { runs.for_each(drop) } else { times.extend(runs) }
+        }
+    }
+    times.iter_mut().for_each(|times| times.sort_unstable());
+    println!("{title:<54} {:>9} {:>9} {:>9} {:>6}", "median", "best", "per s", "ratio");
+    let middle = times[0].len() / 2;
+    let baseline = times[0][middle];
+    for ((name, _), times) in rows.iter().zip(&times) {
+        let (median, best) = (times[middle], times[0]);
+        println!(
+            "{name:<54} {:>6.1} us {:>6.1} us {:>9.0} {:>6.2}",
+            median.as_secs_f64() * 1e6,
+            best.as_secs_f64() * 1e6,
+            1.0 / median.as_secs_f64(),
+            baseline.as_secs_f64() / median.as_secs_f64(),
+        );
+    }
+    println!();
+}

@@ -1,0 +1,205 @@
+//! Both roles of SPAKE2PLUS-P256-PLUS against a Python program that was written from the document alone.
+#![cfg(feature = "spake2plus")]
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+mod common;
+#[path = "common/peer.rs"]
+mod peer;
+
+use std::process::Stdio;
+use std::sync::Arc;
+
+use countersign::ksf::Ksf;
+use countersign::mechanism::Step;
+use countersign::prep::Preparation;
+use countersign::registry::{self, ClientSetup, Credential, CredentialStore, ServerSetup};
+use countersign::secret::SecretBytes;
+use countersign::spake2plus::{NAME, Record, rules};
+use countersign::{
+    BindingType, ChannelBinding, Context, Mechanism, MechanismName, Password, Result, system_rng,
+};
+use peer::{Peer, hex, script};
+use serde_json::{Value, json};
+
+const SCRIPT: &str = "spake2plus_peer.py";
+const ALICE: &str = "alice@wonderland.example";
+const PASSWORD: &str = "kr\u{e4}ftig genug";
+const OTHER_PASSWORD: &str = "kraftig genug";
+
+fn python_is_there() -> bool {
+    let import = std::process::Command::new("python3")
+        .args(["-c", "import argon2.low_level"])
+        .stderr(Stdio::null())
+        .status();
+    common::peer_or_skip("python3 with argon2-cffi", import.is_ok_and(|status| status.success()))
+}
+
+fn python(role: &str, password: &str, ksf: Ksf) -> Peer {
+    let setup = json!({
+        "mechanism": NAME.as_str(),
+        "password": password,
+        "authcid": ALICE,
+        "authzid": "",
+        "initiator": context().initiator(),
+        "responder": context().responder(),
+        "mechanisms": [NAME.as_str()],
+        "binding_types": ["tls-exporter"],
+        "cb_type": "tls-exporter",
+        "cb_data": hex(binding().data()),
+        "offers": [hex(b"<security/>")],
+        "ksf": hex(&ksf.to_bytes()),
+    });
+    Peer::start(SCRIPT, role, &setup)
+}
+
+fn ksfs() -> [Ksf; 3] {
+    [Ksf::argon2id(1024, 2, 1).unwrap(), Ksf::argon2id(256, 1, 4).unwrap(), Ksf::scrypt(10, 8, 2).unwrap()]
+}
+
+fn context() -> Context {
+    Context::between("alice@wonderland.example/phone", "bob@home.example/laptop")
+        .with_mechanisms([NAME])
+        .with_binding_types([BindingType::TlsExporter])
+        .with_offer(*b"<security/>")
+}
+
+fn binding() -> ChannelBinding {
+    ChannelBinding::tls_exporter([0x42; 32])
+}
+
+struct Alice {
+    ksf: Ksf,
+    seed: SecretBytes,
+}
+
+impl CredentialStore for Alice {
+    fn lookup(&self, _: &MechanismName, authcid: &str) -> Result<Option<Credential>> {
+        let record = Record::enroll(ALICE, PASSWORD.as_bytes(), self.ksf, &mut system_rng())?;
+        Ok((authcid == ALICE).then_some(Credential::Spake2Plus(record)))
+    }
+
+    fn simulation_seed(&self) -> &SecretBytes {
+        &self.seed
+    }
+}
+
+fn our_client() -> Box<dyn Mechanism> {
+    let setup = ClientSetup {
+        authcid: ALICE.into(),
+        authzid: None,
+        password: Password::new(PASSWORD),
+        preparation: Preparation::SaslPrep,
+        binding: Some(binding()),
+        context: context(),
+    };
+    registry::find(&NAME).unwrap().client(setup, &mut system_rng()).unwrap()
+}
+
+fn our_server(ksf: Ksf) -> Box<dyn Mechanism> {
+    let credentials = Arc::new(Alice { ksf, seed: SecretBytes::new(vec![1; 32]) });
+    let setup = ServerSetup { credentials, binding: Some(binding()), context: context() };
+    registry::find(&NAME).unwrap().server(setup, &mut system_rng()).unwrap()
+}
+
+fn continued(step: Result<Step>) -> Vec<u8> {
+    match step.unwrap() {
+        Step::Continue(message) => message,
+        Step::Finished { .. } => panic!("too early"),
+    }
+}
+
+/// Our client up to the server's share, which it has not yet taken.
+fn up_to_the_share(peer: &mut Peer, client: &mut dyn Mechanism) -> Vec<u8> {
+    peer.send(&continued(client.step(&[])));
+    let record = peer.receive();
+    peer.send(&continued(client.step(&record)));
+    peer.receive()
+}
+
+/// Our server up to its own share.
+fn answer_twice(peer: &mut Peer, server: &mut dyn Mechanism) {
+    for _ in 0..2 {
+        let message = peer.receive();
+        peer.send(&continued(server.step(&message)));
+    }
+}
+
+#[test]
+fn our_client_and_the_python_server_agree_on_a_key() {
+    if !python_is_there() {
+        return;
+    }
+    for ksf in ksfs() {
+        let (mut peer, mut client) = (python("server", PASSWORD, ksf), our_client());
+        let share = up_to_the_share(&mut peer, &mut *client);
+        let Step::Finished { reply: Some(last), outcome } = client.step(&share).unwrap() else {
+            panic!("not finished")
+        };
+        peer.send(&last);
+        assert_eq!(peer.read("key"), hex(outcome.key().unwrap().expose()));
+    }
+}
+
+#[test]
+fn the_python_client_and_our_server_agree_on_a_key() {
+    if !python_is_there() {
+        return;
+    }
+    for ksf in ksfs() {
+        let (mut peer, mut server) = (python("client", PASSWORD, ksf), our_server(ksf));
+        answer_twice(&mut peer, &mut *server);
+        let Step::Finished { reply: None, outcome } = server.step(&peer.receive()).unwrap() else {
+            panic!("not finished")
+        };
+        assert_eq!(outcome.authcid(), ALICE);
+        assert_eq!(peer.read("key"), hex(outcome.key().unwrap().expose()));
+    }
+}
+
+#[test]
+fn our_client_refuses_a_python_server_with_another_password() {
+    if !python_is_there() {
+        return;
+    }
+    let (mut peer, mut client) = (python("server", OTHER_PASSWORD, Ksf::CHEAPEST), our_client());
+    let share = up_to_the_share(&mut peer, &mut *client);
+    assert!(client.step(&share).unwrap_err().is(&rules::WRONG_CONFIRMATION));
+}
+
+#[test]
+fn a_python_client_with_another_password_refuses_our_server() {
+    if !python_is_there() {
+        return;
+    }
+    let (mut peer, mut server) = (python("client", OTHER_PASSWORD, Ksf::CHEAPEST), our_server(Ksf::CHEAPEST));
+    answer_twice(&mut peer, &mut *server);
+    assert_eq!(peer.read("error"), "the server's confirmation is wrong");
+    let guess = [&[1, 5][..], &[0; 32]].concat();
+    assert!(server.step(&guess).unwrap_err().is(&rules::WRONG_CONFIRMATION));
+}
+
+#[test]
+fn a_python_server_refuses_a_changed_confirmation() {
+    if !python_is_there() {
+        return;
+    }
+    let (mut peer, mut client) = (python("server", PASSWORD, Ksf::CHEAPEST), our_client());
+    let share = up_to_the_share(&mut peer, &mut *client);
+    let Step::Finished { reply: Some(mut last), .. } = client.step(&share).unwrap() else {
+        panic!("not finished")
+    };
+    *last.last_mut().unwrap() ^= 1;
+    peer.send(&last);
+    assert_eq!(peer.read("error"), "the client's confirmation is wrong");
+}
+
+#[test]
+fn python_recomputes_the_examples_of_the_document() {
+    if !python_is_there() {
+        return;
+    }
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/vectors/spake2plus_sasl.json");
+    let output = script(SCRIPT).args(["check", file]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(serde_json::from_slice::<Value>(&output.stdout).unwrap(), json!({ "checked": 2 }));
+}
