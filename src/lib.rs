@@ -34,6 +34,7 @@ pub mod context;
 #[cfg(feature = "cpace")]
 pub mod cpace;
 pub mod error;
+pub mod guess;
 #[cfg(any(feature = "opaque", feature = "spake2plus"))]
 pub mod ksf;
 pub mod mechanism;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use countersign::guess::{GuessLimits, Guesses};
 use countersign::prep::Preparation;
 use countersign::registry::SharedPassword;
 use countersign::xmpp::driver::Driver;
@@ -43,6 +44,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         let client = args.account.log_in(account_password).await?;
         let own = client.jid().clone();
         let (limits, from) = (args.tunnel.limits(), args.from.clone());
+        let guesses = Guesses::in_memory(GuessLimits::default());
         let gate = {
             let own = own.clone();
             move |peer: &FullJid| {
@@ -54,7 +56,8 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
                     SharedPassword::new(peer.as_str(), shared.clone(), Preparation::default(), system_rng());
                 let config = ResponderConfig::new(own.clone(), Arc::new(shared.ok()?))
                     .with_policy(policy.clone())
-                    .with_limits(limits.clone());
+                    .with_limits(limits.clone())
+                    .with_guesses(guesses.clone());
                 let endpoint = endpoint(Side::Server).ok()?;
                 Some(Acceptance { config, endpoint, rng: Box::new(system_rng()) })
             }

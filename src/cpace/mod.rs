@@ -136,6 +136,9 @@ pub fn properties() -> Properties {
         listener: Guessing::OnlineOnly,
         impostor: Guessing::OnlineOnly,
         thief: Guessing::Immediate,
+        // Ta and Tb, the latter beside Yb.
+        client_test: 2,
+        server_test: 1,
     }
 }
 

@@ -137,6 +137,9 @@ pub fn properties() -> Properties {
         listener: Guessing::OnlineOnly,
         impostor: Guessing::OnlineOnly,
         thief: Guessing::OfflineStretched,
+        // confirmP and confirmV.
+        client_test: 3,
+        server_test: 2,
     }
 }
 
