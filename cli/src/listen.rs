@@ -10,7 +10,7 @@ use countersign::xmpp::{Acceptance, BareJid, FullJid, ResponderConfig};
 use countersign::{Side, system_rng};
 
 use crate::account::{AccountArgs, TunnelArgs, endpoint, runtime};
-use crate::exit::Failure;
+use crate::exit::{self, Failure};
 use crate::output::{self, Tone};
 use crate::talk::{AtEnd, talk};
 
@@ -31,6 +31,9 @@ pub(crate) struct Args {
     /// Take sessions from this account only
     #[arg(long, value_name = "JID")]
     from: Option<BareJid>,
+    /// End with the first attempt, also when it fails; without this, failed attempts are shown and waiting goes on
+    #[arg(long)]
+    once: bool,
     #[command(flatten)]
     tunnel: TunnelArgs,
 }
@@ -65,7 +68,14 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         let handle = Driver::spawn(client, Some(Box::new(gate)));
         output::note(Tone::Good, "listening:", format_args!("as {own}"));
         let talked = async {
-            let stream = handle.accept().await?;
+            let stream = loop {
+                match handle.accept().await {
+                    Ok(stream) => break stream,
+                    Err(error) if args.once || handle.has_ended() => return Err(error.into()),
+                    // Somebody failed; the one we wait for may still come.
+                    Err(error) => exit::complain(&error.into()),
+                }
+            };
             args.tunnel.announce(&stream);
             talk(stream, AtEnd::Wait).await
         };

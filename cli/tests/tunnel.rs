@@ -24,6 +24,8 @@ impl Folder {
     fn file(&self, name: &str, text: &str) -> PathBuf {
         let path = self.0.join(name);
         fs::write(&path, text).unwrap();
+        #[cfg(unix)]
+        fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
         path
     }
 }
@@ -123,7 +125,7 @@ impl Stage {
 
     /// A listener that is ready, and the rest of what it says.
     fn listen(&self, shared: &str) -> (Process, BufReader<ChildStderr>) {
-        let mut bob = Process::start(&mut self.command("listen", "bob", "bob", shared));
+        let mut bob = Process::start(self.command("listen", "bob", "bob", shared).arg("--once"));
         let mut stderr = BufReader::new(bob.0.stderr.take().unwrap());
         let mut line = String::new();
         while !line.starts_with("listening:") {
