@@ -6,11 +6,14 @@
 
 use sha2::{Digest, Sha256};
 
-use crate::binding::BindingType;
+use crate::binding::{BindingType, ChannelBinding};
 use crate::mechanism::MechanismName;
 
 /// First octets of everything that is hashed into [`Context::digest`].
 const LABEL: &[u8] = b"countersign context v1";
+
+/// First item of every [`Context::channel_identifier`].
+const CHANNEL_LABEL: &[u8] = b"countersign channel identifier v1";
 
 /// The public circumstances of an exchange, the same on both sides.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -107,6 +110,30 @@ impl Context {
         list(&mut hash, self.sorted_binding_types().into_iter().map(str::as_bytes));
         list(&mut hash, self.offers.iter().map(Vec::as_slice));
         hash.finalize().into()
+    }
+
+    /// What a PAKE mechanism takes into its transcript: CPace as CI, SPAKE2+ and OPAQUE as Context
+    /// (`docs/sasl-pake.md`, Channel identifier). Each item is preceded by its length as 8 octets, big-endian.
+    #[must_use]
+    pub fn channel_identifier(
+        &self,
+        mechanism: &MechanismName,
+        authcid: &str,
+        authzid: &str,
+        binding: &ChannelBinding,
+    ) -> Vec<u8> {
+        let items: [&[u8]; 9] = [
+            CHANNEL_LABEL,
+            mechanism.as_str().as_bytes(),
+            self.initiator.as_bytes(),
+            self.responder.as_bytes(),
+            authcid.as_bytes(),
+            authzid.as_bytes(),
+            binding.kind().name().as_bytes(),
+            binding.data(),
+            &self.digest(),
+        ];
+        items.iter().flat_map(|item| [&(item.len() as u64).to_be_bytes(), *item].concat()).collect()
     }
 
     /// The string that XEP-0474 0.5.0 section 4 hashes: mechanisms in octet order joined by 0x1E and, when binding

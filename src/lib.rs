@@ -4,6 +4,8 @@
 
 pub mod binding;
 pub mod context;
+#[cfg(feature = "cpace")]
+pub mod cpace;
 pub mod error;
 pub mod mechanism;
 pub mod prep;

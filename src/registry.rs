@@ -196,6 +196,10 @@ pub fn find(name: &MechanismName) -> Result<&'static Registered> {
 }
 
 static ROWS: &[Registered] = &[
+    #[cfg(feature = "cpace")]
+    cpace_row(crate::cpace::R255_PLUS),
+    #[cfg(feature = "cpace")]
+    cpace_row(crate::cpace::X25519_PLUS),
     #[cfg(feature = "scram")]
     scram("SCRAM-SHA-512-PLUS"),
     #[cfg(feature = "scram")]
@@ -213,6 +217,18 @@ static ROWS: &[Registered] = &[
     #[cfg(feature = "scram")]
     scram("SCRAM-SHA-1"),
 ];
+
+#[cfg(feature = "cpace")]
+const fn cpace_row(name: MechanismName) -> Registered {
+    use crate::cpace;
+    Registered {
+        name,
+        properties: |_| cpace::properties(),
+        client: cpace::CpaceClient::boxed,
+        server: cpace::CpaceServer::boxed,
+        enroll: cpace::enroll,
+    }
+}
 
 #[cfg(feature = "scram")]
 const fn scram(name: &'static str) -> Registered {

@@ -4,7 +4,11 @@ use countersign::vectors::{self, File, Report};
 use serde_json::{Map, Value, json};
 
 /// The files and how many cases each has.
-const FILES: [(&str, usize); 12] = [
+const FILES: [(&str, usize); 16] = [
+    ("cpace_ristretto255_sha512.json", 4),
+    ("cpace_sasl.json", 2),
+    ("cpace_string_utils.json", 11),
+    ("cpace_x25519_sha512.json", 13),
     ("pbkdf2_rfc6070.json", 6),
     ("pbkdf2_scrypt_rfc7914.json", 6),
     ("precis_opaquestring_rfc8265.json", 11),
@@ -20,7 +24,8 @@ const FILES: [(&str, usize); 12] = [
 ];
 
 /// Fields that only tell the reader where a case is from. A change of their text changes no verdict.
-const DESCRIPTIVE: [&str; 9] = [
+const DESCRIPTIVE: [&str; 10] = [
+    "id",
     "name",
     "source",
     "origin",
@@ -71,7 +76,7 @@ fn every_file_of_the_directory_is_compiled_in() {
 #[test]
 fn a_change_in_any_value_fails_its_case() {
     for_each_leaf(|file, case, leaf| {
-        if DESCRIPTIVE.contains(&field(leaf)) {
+        if DESCRIPTIVE.contains(&field(leaf)) || is_one_of_many_bad_points(case, leaf) {
             return;
         }
         let mut changed = case.clone();
@@ -158,6 +163,11 @@ fn for_each_leaf(check: impl Fn(&File, &Value, &str)) {
 fn is_slow(case: &Value) -> bool {
     let above = |field: &str, limit| case[field].as_u64().is_some_and(|n| n > limit);
     above("iterations", SLOW_ITERATIONS) || above("N", SLOW_N)
+}
+
+/// An octet string that encodes no group element may have a neighbour that encodes none either.
+fn is_one_of_many_bad_points(case: &Value, leaf: &str) -> bool {
+    leaf == "/X" && case["reason"] == "does not decode"
 }
 
 /// JSON pointers to everything that is no list and no object.

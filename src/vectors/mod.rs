@@ -7,6 +7,8 @@
 //! Everything that a case states is recomputed, and exchanges are replayed through both sides of the mechanism.
 //! A field that nothing would look at is a failure, so no value can hide behind a spelling error.
 
+#[cfg(feature = "cpace")]
+mod cpace;
 mod fields;
 mod kdf;
 mod prep;
@@ -110,6 +112,10 @@ macro_rules! files {
 }
 
 static FILES: &[File] = files![
+    "cpace_ristretto255_sha512.json",
+    "cpace_sasl.json",
+    "cpace_string_utils.json",
+    "cpace_x25519_sha512.json",
     "pbkdf2_rfc6070.json",
     "pbkdf2_scrypt_rfc7914.json",
     "precis_opaquestring_rfc8265.json",
@@ -131,6 +137,9 @@ struct Family {
 
 static FAMILIES: &[Family] = &[
     Family { name: "argon2", check: not_implemented },
+    #[cfg(feature = "cpace")]
+    Family { name: "cpace", check: cpace::check },
+    #[cfg(not(feature = "cpace"))]
     Family { name: "cpace", check: not_implemented },
     Family { name: "hkdf", check: not_implemented },
     Family { name: "opaque", check: not_implemented },

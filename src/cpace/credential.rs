@@ -1,0 +1,29 @@
+//! The stored record: the prepared password itself.
+
+use rand_core::CryptoRng;
+
+use super::rules;
+use crate::error::{Error, Result};
+use crate::mechanism::MechanismName;
+use crate::prep::Preparation;
+use crate::registry::Credential;
+use crate::secret::Password;
+
+/// The record for the server side: the password, prepared.
+///
+/// # Errors
+/// [`rules::EMPTY_PASSWORD`], and when the password does not pass its preparation.
+pub(crate) fn enroll(
+    _: &MechanismName,
+    _: &str,
+    password: &Password,
+    preparation: Preparation,
+    _: &mut dyn CryptoRng,
+) -> Result<Credential> {
+    let prepared = preparation.prepare(password)?;
+    let text = std::str::from_utf8(prepared.expose()).expect("preparation gives UTF-8");
+    if text.is_empty() {
+        return Err(Error::new(&rules::EMPTY_PASSWORD));
+    }
+    Ok(Credential::Password(Password::new(text)))
+}

@@ -1,0 +1,462 @@
+//! CPace: the draft's strings, points and exchanges, and our SASL examples.
+
+use std::sync::Arc;
+
+use sha2::{Digest, Sha512};
+
+use super::fields::{Checked, Fault, Fields, same, wrong};
+use crate::binding::ChannelBinding;
+use crate::context::Context;
+use crate::cpace::strings::{generator_string, lv_cat, o_cat, prepend_len, transcript_ir, transcript_oc};
+use crate::cpace::{
+    ClientReady, CpaceClient, CpaceServer, ExpectClientShare, Initiator, Inputs, Responder, SHARE_LEN,
+    Secret, Suite, isk, isk_label, mac_key, rules, session_identifier, session_key, sid_output,
+};
+use crate::error::{Error, Result};
+use crate::mechanism::{Mechanism, MechanismName, Step};
+use crate::prep::Preparation;
+use crate::registry::{ClientSetup, Credential, CredentialStore, ServerSetup};
+use crate::secret::{Password, SecretBytes};
+
+/// The scalar of the draft's X25519 point cases; the cases do not repeat it.
+const POINT_SCALAR: [u8; 32] = [
+    0xaf, 0x46, 0xe3, 0x6b, 0xf0, 0x52, 0x7c, 0x9d, 0x3b, 0x16, 0x15, 0x4b, 0x82, 0x46, 0x5e, 0xdd, 0x62,
+    0x14, 0x4c, 0x0a, 0xc1, 0xfc, 0x5a, 0x18, 0x50, 0x6a, 0x22, 0x44, 0xba, 0x44, 0x9a, 0xff,
+];
+
+/// The suites of the draft that we do not have.
+const OTHER_SUITES: [&str; 5] = [
+    "CPACE-X448-SHAKE256",
+    "CPACE-DECAF448-SHAKE256",
+    "CPACE-P256_XMD:SHA-256_SSWU_NU_-SHA256",
+    "CPACE-P384_XMD:SHA-384_SSWU_NU_-SHA384",
+    "CPACE-P521_XMD:SHA-512_SSWU_NU_-SHA512",
+];
+
+const S_IN_BYTES: usize = 128;
+
+pub(super) fn check(case: &Fields<'_>) -> Checked {
+    if case.has("expr") {
+        string(case)
+    } else if case.has("mechanism") {
+        sasl(case)
+    } else if case.has("u") {
+        x25519_point(case)
+    } else if case.has("X") {
+        ristretto255_point(case)
+    } else {
+        protocol(case)
+    }
+}
+
+/// `prepend_len(b'1234')` and the like.
+fn string(case: &Fields<'_>) -> Checked {
+    let expr = case.text("expr")?;
+    let Some((function, arguments)) = call(expr) else {
+        return wrong(format!("cannot read the expression {expr}"));
+    };
+    let arguments = arguments.iter().map(Vec::as_slice).collect::<Vec<_>>();
+    let result = match (function, &arguments[..]) {
+        ("prepend_len", [octets]) => prepend_len(octets),
+        ("lv_cat", items) => lv_cat(items),
+        ("o_cat", [x, y]) => o_cat(x, y),
+        ("transcript_ir", [ya, ada, yb, adb]) => transcript_ir(ya, ada, yb, adb),
+        ("transcript_oc", [ya, ada, yb, adb]) => transcript_oc(ya, ada, yb, adb),
+        _ => return wrong(format!("no such function: {function} of {}", arguments.len())),
+    };
+    case.expect("result", &result)
+}
+
+/// Function and arguments of `f(b'..',b'..')` or `f(bytes(range(n)))`.
+fn call(expr: &str) -> Option<(&str, Vec<Vec<u8>>)> {
+    let (function, rest) = expr.strip_suffix(')')?.split_once('(')?;
+    if let Some(range) = rest.strip_prefix("bytes(range(") {
+        let end = range.strip_suffix("))")?.parse::<u8>().ok()?;
+        return Some((function, vec![(0..end).collect()]));
+    }
+    let literal = |text: &str| Some(text.strip_prefix("b'")?.strip_suffix('\'')?.into());
+    Some((function, rest.split(',').map(literal).collect::<Option<_>>()?))
+}
+
+fn x25519_point(case: &Fields<'_>) -> Checked {
+    case.describe(&["id"]);
+    let result = Suite::X25519Sha512.scalar_mult_vfy(&POINT_SCALAR, &case.array("u")?);
+    match (result, case.flag("must_abort")?) {
+        (Ok(k), false) => case.expect("result", &*k),
+        (Err(error), true) if error.is(&rules::NEUTRAL_ELEMENT) => case.expect("result", &[0; 32]),
+        (Ok(_), true) => wrong("the point was accepted"),
+        (Err(error), _) => Err(error.into()),
+    }
+}
+
+fn ristretto255_point(case: &Fields<'_>) -> Checked {
+    let scalar = case.optional("s", Fields::array)?.unwrap_or(POINT_SCALAR);
+    let result = Suite::Ristretto255Sha512.scalar_mult_vfy(&scalar, &case.array("X")?);
+    match (result, case.flag("must_abort")?) {
+        (Ok(k), false) => case.expect("result_scalar_mult_vfy", &*k),
+        (Err(error), true) if error.is(&rules::BAD_SHARE) => case.expect_text("reason", "does not decode"),
+        (Err(error), true) => {
+            same_rule(&error, &rules::NEUTRAL_ELEMENT)?;
+            case.expect_text("reason", "neutral element encoding")
+        }
+        (Ok(_), true) => wrong("the point was accepted"),
+        (Err(error), false) => Err(error.into()),
+    }
+}
+
+fn same_rule(error: &Error, rule: &crate::error::Rule) -> Checked {
+    if error.is(rule) { Ok(()) } else { Err(Fault::from(error.clone())) }
+}
+
+fn suite(case: &Fields<'_>) -> Checked<Suite> {
+    let name = case.text("suite")?;
+    match Suite::ALL.into_iter().find(|suite| suite.name() == name) {
+        Some(suite) => Ok(suite),
+        None if OTHER_SUITES.contains(&name) => {
+            Err(Fault::Unsupported("this build does not implement the suite"))
+        }
+        None => wrong(format!("the draft has no suite {name}")),
+    }
+}
+
+/// An exchange of the draft, both sides and both forms of transcript.
+fn protocol(case: &Fields<'_>) -> Checked {
+    let suite = suite(case)?;
+    let (prs, ci, sid) = (case.octets("PRS")?, case.octets("CI")?, case.octets("sid")?);
+    let (ada, adb) = (case.octets("ADa")?, case.octets("ADb")?);
+    let (secret_a, secret_b) = (case.array("ya")?, case.array("yb")?);
+    case.expect("DSI", suite.dsi())?;
+    case.expect_text("DSI_ascii", &String::from_utf8_lossy(suite.dsi()))?;
+    if case.number("hash_s_in_bytes", 255)? != S_IN_BYTES as u64 {
+        return wrong("hash_s_in_bytes is not that of SHA-512");
+    }
+    let string = generator_string(suite.dsi(), &prs, &ci, &sid, S_IN_BYTES);
+    case.expect("generator_string", &string)?;
+    let zeros = lv_cat(&[suite.dsi(), &prs]).len() + 1 + case.number("zpad_len", 255)? as usize;
+    if zeros != S_IN_BYTES {
+        return wrong("zpad_len does not fill the block");
+    }
+    let hash = case.octets("generator_hash")?;
+    let computed = Sha512::digest(&string);
+    same("generator_hash", &computed[..hash.len().clamp(32, 64)], &hash)?;
+    let generator = suite.generator(&prs, &ci, &sid);
+    case.expect("g", &generator.to_bytes())?;
+    let (ya, yb) = (generator.share(&secret_a), generator.share(&secret_b));
+    case.expect("Ya", &ya)?;
+    case.expect("Yb", &yb)?;
+    let k = suite.scalar_mult_vfy(&secret_a, &yb)?;
+    case.expect("K", &*k)?;
+    case.expect("K", &*suite.scalar_mult_vfy(&secret_b, &ya)?)?;
+    for (form, isk_name, transcript) in [
+        ("ir", "ISK_IR", transcript_ir(&ya, &ada, &yb, &adb)),
+        ("oc", "ISK_SY", transcript_oc(&ya, &ada, &yb, &adb)),
+        ("oc", "ISK_SY", transcript_oc(&yb, &adb, &ya, &ada)),
+    ] {
+        case.expect(&format!("transcript_{form}"), &transcript)?;
+        case.expect(&format!("sid_output_{form}"), &sid_output(&transcript))?;
+        let label = isk_label(suite, &sid, &*k);
+        case.expect(&format!("ISK_input_{form}"), &[&label, &transcript[..]].concat())?;
+        case.expect(isk_name, &*isk(suite, &sid, &*k, &transcript))?;
+    }
+    let isk = case.array("ISK_IR")?;
+    case.expect("mac_key_ir_computed", &*mac_key(&sid, &isk))?;
+    let inputs = Inputs { prs: &prs, ci: &ci, sid: &sid };
+    exchange(suite, inputs, (secret_a, &ya, &ada), (secret_b, &yb, &adb), session_key(&isk).expose())
+}
+
+/// The same through the two state machines.
+fn exchange(
+    suite: Suite,
+    inputs: Inputs<'_>,
+    (secret_a, ya, ada): ([u8; 32], &[u8], &[u8]),
+    (secret_b, yb, adb): ([u8; 32], &[u8], &[u8]),
+    key: &[u8],
+) -> Checked {
+    let initiator = Initiator::with(Secret::from_vector(suite, secret_a), inputs, ada)?;
+    let share = *initiator.share();
+    same("the initiator's share", &share, ya)?;
+    let responder = Responder::with(Secret::from_vector(suite, secret_b));
+    let (waiting, share, tb) = responder.respond(inputs, &share, ada, adb)?;
+    same("the responder's share", &share, yb)?;
+    let (initiator, ta) = initiator.finish(&share, adb, &tb)?;
+    let responder = waiting.finish(&ta)?;
+    same("the initiator's key", initiator.key().expose(), key)?;
+    same("the responder's key", responder.key().expose(), key)
+}
+
+/// A SASL exchange with everything that happens inside.
+fn sasl(case: &Fields<'_>) -> Checked {
+    let example = Example::read(case)?;
+    for (name, octets) in example.compute()? {
+        case.expect(name, &octets)?;
+    }
+    Ok(())
+}
+
+struct Example {
+    mechanism: MechanismName,
+    password: String,
+    authcid: String,
+    authzid: String,
+    context: Context,
+    binding: ChannelBinding,
+    client_scalar: [u8; 32],
+    server_scalar: [u8; 32],
+}
+
+impl Example {
+    fn read(case: &Fields<'_>) -> Checked<Self> {
+        let mut context = Context::between(case.text("initiator")?, case.text("responder")?);
+        let mechanisms = case.texts("mechanisms")?.into_iter().map(str::parse).collect::<Result<Vec<_>>>()?;
+        let binding_types =
+            case.texts("binding_types")?.into_iter().map(str::parse).collect::<Result<Vec<_>>>()?;
+        context = context.with_mechanisms(mechanisms).with_binding_types(binding_types);
+        for offer in case.texts("offers")? {
+            context = context.with_offer(offer);
+        }
+        Ok(Self {
+            mechanism: case.text("mechanism")?.parse()?,
+            password: case.text("password")?.to_owned(),
+            authcid: case.text("authcid")?.to_owned(),
+            authzid: case.text("authzid")?.to_owned(),
+            context,
+            binding: ChannelBinding::from_vector(case.text("cb_type")?.parse()?, &case.octets("cb_data")?)?,
+            client_scalar: case.array("client_scalar")?,
+            server_scalar: case.array("server_scalar")?,
+        })
+    }
+
+    /// Every value, in the order in which it comes up.
+    fn compute(&self) -> Checked<Vec<(&'static str, Vec<u8>)>> {
+        let suite = Suite::of(&self.mechanism)?;
+        let (client_share, server_share, client_confirm, key) = self.run(suite)?;
+        let ci =
+            self.context.channel_identifier(&self.mechanism, &self.authcid, &self.authzid, &self.binding);
+        let sid = session_identifier(&self.binding);
+        let prs = Preparation::SaslPrep.prepare(&Password::new(self.password.as_str()))?;
+        let generator = suite.generator(prs.expose(), &ci, &sid);
+        let (ada, ya) = split(&client_share, client_share.len().saturating_sub(SHARE_LEN))?;
+        let (adb, rest) = split(&server_share, 2)?;
+        let (yb, tb) = split(rest, SHARE_LEN)?;
+        let (_, ta) = split(&client_confirm, 2)?;
+        let k = suite.scalar_mult_vfy(&self.server_scalar, &generator.share(&self.client_scalar))?;
+        let transcript = transcript_ir(ya, ada, yb, adb);
+        let isk = isk(suite, &sid, &*k, &transcript);
+        Ok(vec![
+            ("context_digest", self.context.digest().to_vec()),
+            ("CI", ci.clone()),
+            ("sid", sid.to_vec()),
+            ("PRS", prs.expose().to_vec()),
+            ("generator_string", generator_string(suite.dsi(), prs.expose(), &ci, &sid, S_IN_BYTES).to_vec()),
+            ("generator", generator.to_bytes().to_vec()),
+            ("ADa", ada.to_vec()),
+            ("Ya", ya.to_vec()),
+            ("client_share", client_share.clone()),
+            ("ADb", adb.to_vec()),
+            ("Yb", yb.to_vec()),
+            ("K", k.to_vec()),
+            ("transcript", transcript.clone()),
+            ("ISK", isk.to_vec()),
+            ("mac_key", mac_key(&sid, &isk).to_vec()),
+            ("Tb", tb.to_vec()),
+            ("server_share", server_share.clone()),
+            ("Ta", ta.to_vec()),
+            ("client_confirm", client_confirm.clone()),
+            ("session_key", key),
+        ])
+    }
+
+    /// The three messages and the key, out of both mechanisms.
+    fn run(&self, suite: Suite) -> Checked<(Vec<u8>, Vec<u8>, Vec<u8>, Vec<u8>)> {
+        let client = ClientSetup {
+            authcid: self.authcid.clone(),
+            authzid: (!self.authzid.is_empty()).then(|| self.authzid.clone()),
+            password: Password::new(self.password.as_str()),
+            preparation: Preparation::SaslPrep,
+            binding: Some(self.binding.clone()),
+            context: self.context.clone(),
+        };
+        let server = ServerSetup {
+            credentials: Arc::new(OneUser {
+                authcid: self.authcid.clone(),
+                password: Preparation::SaslPrep.prepare(&client.password)?,
+                seed: SecretBytes::new(vec![0; 32]),
+            }),
+            binding: Some(self.binding.clone()),
+            context: self.context.clone(),
+        };
+        let secret = |scalar| Secret::from_vector(suite, scalar);
+        let mut client =
+            CpaceClient::from_ready(suite, ClientReady::with(secret(self.client_scalar), suite, client)?);
+        let server =
+            ExpectClientShare::with(secret(self.server_scalar), suite, server, &mut crate::system_rng())?;
+        let mut server = CpaceServer::from_state(suite, server);
+        let Step::Continue(first) = client.step(&[])? else {
+            return wrong("the client finished at once");
+        };
+        let Step::Continue(second) = server.step(&first)? else {
+            return wrong("the server finished too early");
+        };
+        let Step::Finished { reply: Some(third), outcome: ours } = client.step(&second)? else {
+            return wrong("the client did not finish");
+        };
+        let Step::Finished { reply: None, outcome: theirs } = server.step(&third)? else {
+            return wrong("the server did not finish");
+        };
+        let [ours, theirs] =
+            [&ours, &theirs].map(|outcome| outcome.key().map_or(&[][..], |key| key.expose()));
+        same("the client's key", ours, theirs)?;
+        Ok((first, second, third, ours.to_vec()))
+    }
+}
+
+fn split(octets: &[u8], at: usize) -> Checked<(&[u8], &[u8])> {
+    octets.split_at_checked(at).map_or_else(|| wrong("a message is too short"), Ok)
+}
+
+struct OneUser {
+    authcid: String,
+    password: SecretBytes,
+    seed: SecretBytes,
+}
+
+impl CredentialStore for OneUser {
+    fn lookup(&self, _: &MechanismName, authcid: &str) -> Result<Option<Credential>> {
+        let text = || String::from_utf8_lossy(self.password.expose()).into_owned();
+        Ok((authcid == self.authcid).then(|| Credential::Password(Password::new(text()))))
+    }
+
+    fn simulation_seed(&self) -> &SecretBytes {
+        &self.seed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write;
+    use std::fs;
+
+    use serde_json::{Map, Value, json};
+
+    use super::*;
+
+    const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/vectors/cpace_sasl.json");
+    const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/sasl-pake.md");
+    const BEGIN: &str = "<!-- examples of CPace: written by a test, do not edit -->\n";
+    const END: &str = "<!-- end of the examples of CPace -->\n";
+
+    /// Columns of the document's examples.
+    const WIDTH: usize = 96;
+
+    #[test]
+    fn the_document_shows_the_vectors() {
+        let file = serde_json::from_str::<Value>(&fs::read_to_string(FILE).unwrap()).unwrap();
+        let document = fs::read_to_string(DOCUMENT).unwrap();
+        let (_, rest) = document.split_once(BEGIN).unwrap();
+        let (shown, _) = rest.split_once(END).unwrap();
+        assert!(shown == render(file["cases"].as_array().unwrap()), "run the test `regenerate`");
+    }
+
+    #[test]
+    #[ignore = "writes vectors/cpace_sasl.json and the examples in docs/sasl-pake.md"]
+    fn regenerate() {
+        let cases = inputs().into_iter().map(completed).collect::<Vec<_>>();
+        let document = fs::read_to_string(DOCUMENT).unwrap();
+        let (before, rest) = document.split_once(BEGIN).unwrap();
+        let (_, after) = rest.split_once(END).unwrap();
+        fs::write(DOCUMENT, [before, BEGIN, &render(&cases), END, after].concat()).unwrap();
+        let file = json!({
+            "source": "computed for this project: the examples of docs/sasl-pake.md",
+            "derived": true,
+            "verification": {
+                "recomputed": true,
+                "method": "tests/peers/cpace_peer.py, an independent implementation of docs/sasl-pake.md",
+            },
+            "count": cases.len(),
+            "cases": cases,
+        });
+        fs::write(FILE, serde_json::to_string_pretty(&file).unwrap() + "\n").unwrap();
+    }
+
+    fn inputs() -> [Value; 2] {
+        let scalar =
+            |from: u8| hex(&(0..32).map(|i| if i == 31 { 0x0f } else { from + i }).collect::<Vec<_>>());
+        [
+            json!({
+                "name": "end to end on ristretto255",
+                "mechanism": "CPACE-R255-PLUS",
+                "password": "correct horse battery staple",
+                "authcid": "alice@wonderland.example",
+                "authzid": "",
+                "initiator": "alice@wonderland.example/phone",
+                "responder": "bob@home.example/laptop",
+                "mechanisms": ["CPACE-R255-PLUS", "CPACE-X25519-PLUS"],
+                "binding_types": ["tls-exporter"],
+                "offers": ["offer of the initiator", "offer of the responder"],
+                "cb_type": "tls-exporter",
+                "cb_data": hex(&[0xcb; 32]),
+                "client_scalar": scalar(0x10),
+                "server_scalar": scalar(0x80),
+            }),
+            json!({
+                "name": "login on X25519",
+                "mechanism": "CPACE-X25519-PLUS",
+                "password": "kr\u{e4}ftig genug",
+                "authcid": "alice",
+                "authzid": "alice",
+                "initiator": "",
+                "responder": "",
+                "mechanisms": ["CPACE-X25519-PLUS"],
+                "binding_types": [],
+                "offers": [],
+                "cb_type": "tls-exporter",
+                "cb_data": hex(&(0..32).collect::<Vec<_>>()),
+                "client_scalar": scalar(0x20),
+                "server_scalar": scalar(0xa0),
+            }),
+        ]
+    }
+
+    fn completed(mut case: Value) -> Value {
+        let map = case.as_object_mut().unwrap();
+        let computed = Example::read(&Fields::new(map)).unwrap().compute().unwrap();
+        map.extend(computed.into_iter().map(|(name, octets)| (name.to_owned(), json!(hex(&octets)))));
+        case
+    }
+
+    fn render(cases: &[Value]) -> String {
+        cases.iter().map(|case| render_case(case.as_object().unwrap())).collect()
+    }
+
+    fn render_case(case: &Map<String, Value>) -> String {
+        let mut out = format!("\n### Example: {}\n\n```text\n", case["name"].as_str().unwrap());
+        for (name, value) in case.iter().filter(|(name, _)| *name != "name") {
+            match value {
+                Value::Array(list) => writeln!(out, "{name} = {}", Value::from(list.clone())).unwrap(),
+                Value::String(text) if is_text(name) => writeln!(out, "{name} = \"{text}\"").unwrap(),
+                Value::String(text) => render_octets(&mut out, name, text),
+                other => panic!("{other}"),
+            }
+        }
+        out + "```\n\n"
+    }
+
+    fn is_text(name: &str) -> bool {
+        ["mechanism", "password", "authcid", "authzid", "initiator", "responder", "cb_type"].contains(&name)
+    }
+
+    fn render_octets(out: &mut String, name: &str, digits: &str) {
+        if name.len() + 3 + digits.len() <= WIDTH {
+            writeln!(out, "{name} = {digits}").unwrap();
+            return;
+        }
+        writeln!(out, "{name} =").unwrap();
+        for line in digits.as_bytes().chunks(64) {
+            writeln!(out, "    {}", std::str::from_utf8(line).unwrap()).unwrap();
+        }
+    }
+
+    fn hex(octets: &[u8]) -> String {
+        octets.iter().map(|octet| format!("{octet:02x}")).collect()
+    }
+}
