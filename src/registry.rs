@@ -87,6 +87,9 @@ pub enum Credential {
     /// SCRAM's salt, iteration count, StoredKey and ServerKey.
     #[cfg(feature = "scram")]
     Scram(crate::scram::StoredCredential),
+    /// SPAKE2+'s hash parameters, salt, w0 and L.
+    #[cfg(feature = "spake2plus")]
+    Spake2Plus(crate::spake2plus::Record),
 }
 
 /// Where the server side finds its records.
@@ -200,6 +203,14 @@ static ROWS: &[Registered] = &[
     cpace_row(crate::cpace::R255_PLUS),
     #[cfg(feature = "cpace")]
     cpace_row(crate::cpace::X25519_PLUS),
+    #[cfg(feature = "spake2plus")]
+    Registered {
+        name: crate::spake2plus::NAME,
+        properties: |_| crate::spake2plus::properties(),
+        client: crate::spake2plus::Spake2PlusClient::boxed,
+        server: crate::spake2plus::Spake2PlusServer::boxed,
+        enroll: crate::spake2plus::enroll,
+    },
     #[cfg(feature = "scram")]
     scram("SCRAM-SHA-512-PLUS"),
     #[cfg(feature = "scram")]

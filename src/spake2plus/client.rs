@@ -1,0 +1,153 @@
+//! The client side: [`ClientReady`], [`ExpectRecord`], [`ExpectServerShare`], done.
+
+use p256::Scalar;
+use rand_core::CryptoRng;
+use zeroize::Zeroizing;
+
+use super::wire::{ClientConfirm, ClientIdentity, ClientShare, ServerRecord, ServerShare};
+use super::{NAME, Prover, context, credential, group, properties};
+use crate::binding::ChannelBinding;
+use crate::error::{Error, Result};
+use crate::mechanism::{self, Mechanism, MechanismName, Outcome, Properties, Side, Step};
+use crate::registry::{self, ClientSetup};
+use crate::secret::SecretBytes;
+use crate::wire::Introduction;
+
+/// The client before its first message.
+pub struct ClientReady {
+    message: Vec<u8>,
+    next: ExpectRecord,
+}
+
+/// The client between its name and the salt.
+pub struct ExpectRecord {
+    x: Zeroizing<Scalar>,
+    password: SecretBytes,
+    authcid: String,
+    binding: ChannelBinding,
+    channel: Vec<u8>,
+}
+
+/// The client between its share and the server's.
+pub struct ExpectServerShare {
+    prover: Prover,
+    authcid: String,
+    binding: ChannelBinding,
+    context: Vec<u8>,
+}
+
+impl ClientReady {
+    /// Prepares the password and draws x.
+    ///
+    /// # Errors
+    /// [`registry::rules::BINDING_MISSING`], [`wire::rules`](crate::wire::rules) about identities, and those of the
+    /// password's preparation.
+    pub fn new(setup: ClientSetup, rng: &mut dyn CryptoRng) -> Result<Self> {
+        let ClientSetup { authcid, authzid, password, preparation, binding, context } = setup;
+        let binding = binding.ok_or_else(|| Error::new(&registry::rules::BINDING_MISSING))?;
+        let authzid = authzid.as_deref().unwrap_or_default();
+        let introduction = Introduction { binding_type: binding.kind().name(), authzid, authcid: &authcid };
+        let message = ClientIdentity::to_bytes(&introduction)?;
+        let channel = context.channel_identifier(&NAME, &authcid, authzid, &binding);
+        let password = preparation.prepare(&password)?;
+        let next = ExpectRecord { x: group::random_scalar(rng), password, authcid, binding, channel };
+        Ok(Self { message, next })
+    }
+
+    /// Gives the first message.
+    #[must_use]
+    pub fn start(self) -> (Vec<u8>, ExpectRecord) {
+        (self.message, self.next)
+    }
+}
+
+impl ExpectRecord {
+    /// Takes salt and hash parameters, stretches the password, and gives our share. The parameters are checked
+    /// before the hash runs.
+    ///
+    /// # Errors
+    /// [`wire::rules`](crate::wire::rules) and [`ksf::rules`](crate::ksf::rules).
+    pub fn handle(self, message: &[u8]) -> Result<(Vec<u8>, ExpectServerShare)> {
+        let ServerRecord { ksf, salt } = ServerRecord::parse(message)?;
+        let secret = credential::sasl_secret(&self.authcid, self.password.expose(), ksf, &salt)?;
+        let (prover, share) = Prover::with(secret, self.x)?;
+        let context = context(&self.channel, message);
+        let next = ExpectServerShare { prover, authcid: self.authcid, binding: self.binding, context };
+        Ok((ClientShare { share: &share }.to_bytes(), next))
+    }
+}
+
+impl ExpectServerShare {
+    /// Takes the server's share and confirmation; gives our confirmation, to be sent, and what was established.
+    ///
+    /// After an error nothing may be sent: our confirmation would let the peer test a password.
+    ///
+    /// # Errors
+    /// [`wire::rules`](crate::wire::rules) and those of [`Prover::finish`].
+    pub fn handle(self, message: &[u8]) -> Result<(Vec<u8>, Outcome)> {
+        let ServerShare { share, confirmation } = ServerShare::parse(message)?;
+        let parties = credential::parties(&self.context, &self.authcid);
+        let (confirmation, confirmed) = self.prover.finish(&parties, share, confirmation)?;
+        let (proof, key) = confirmed.into_parts();
+        let outcome = Outcome::new(proof, NAME, Side::Client, self.authcid, Some(self.binding));
+        Ok((ClientConfirm { confirmation: &confirmation }.to_bytes(), outcome.with_key(key)))
+    }
+}
+
+/// The client side as a [`Mechanism`].
+pub struct Spake2PlusClient(Option<State>);
+
+enum State {
+    Ready(ClientReady),
+    ExpectRecord(ExpectRecord),
+    ExpectServerShare(Box<ExpectServerShare>),
+}
+
+impl Spake2PlusClient {
+    /// As [`ClientReady::new`].
+    ///
+    /// # Errors
+    /// As [`ClientReady::new`].
+    pub fn new(setup: ClientSetup, rng: &mut dyn CryptoRng) -> Result<Self> {
+        ClientReady::new(setup, rng).map(|ready| Self(Some(State::Ready(ready))))
+    }
+
+    pub(crate) fn boxed(
+        _: &MechanismName,
+        setup: ClientSetup,
+        rng: &mut dyn CryptoRng,
+    ) -> Result<Box<dyn Mechanism>> {
+        Ok(Box::new(Self::new(setup, rng)?))
+    }
+}
+
+impl Mechanism for Spake2PlusClient {
+    fn name(&self) -> MechanismName {
+        NAME
+    }
+
+    fn properties(&self) -> Properties {
+        properties()
+    }
+
+    fn step(&mut self, input: &[u8]) -> Result<Step> {
+        match self.0.take() {
+            Some(State::Ready(_)) if !input.is_empty() => Err(Error::new(&mechanism::rules::UNEXPECTED_DATA)),
+            Some(State::Ready(ready)) => {
+                let (message, next) = ready.start();
+                self.0 = Some(State::ExpectRecord(next));
+                Ok(Step::Continue(message))
+            }
+            Some(State::ExpectRecord(state)) => {
+                let (message, next) = state.handle(input)?;
+                self.0 = Some(State::ExpectServerShare(Box::new(next)));
+                Ok(Step::Continue(message))
+            }
+            Some(State::ExpectServerShare(state)) => {
+                let (reply, outcome) = state.handle(input)?;
+                Ok(Step::Finished { reply: Some(reply), outcome })
+            }
+            None => Err(Error::new(&mechanism::rules::OUT_OF_TURN)),
+        }
+    }
+}

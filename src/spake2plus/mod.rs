@@ -1,0 +1,136 @@
+//! SPAKE2+ (RFC 9383) on P-256, and the SASL mechanism `SPAKE2PLUS-P256-PLUS`.
+//!
+//! An augmented PAKE: the prover knows the password, the verifier holds a record from which the password can only
+//! be guessed at the price of the slow hash in [`Ksf`](crate::ksf::Ksf). A listener learns nothing to test
+//! guesses on, and an impostor of either side tests one guess for each run.
+//!
+//! [`Prover`] and [`Verifier`] are the protocol of RFC 9383 alone, for applications that carry it themselves.
+//! [`Spake2PlusClient`] and [`Spake2PlusServer`] are the SASL mechanism; its messages and transcript are described in
+//! `docs/sasl-pake.md`.
+
+mod client;
+mod credential;
+mod group;
+mod prover;
+mod server;
+mod transcript;
+mod verifier;
+mod wire;
+
+#[cfg(test)]
+mod tests;
+
+pub use client::{ClientReady, ExpectRecord, ExpectServerShare, Spake2PlusClient};
+pub use credential::{ProverSecret, RECORD_LEN, Record, SALT_LEN, VerifierSecret};
+pub use prover::Prover;
+pub use server::{ExpectClientConfirm, ExpectClientShare, ExpectIdentity, Spake2PlusServer};
+pub use transcript::{P256Sha256, P256Sha512, Suite};
+pub(crate) use credential::enroll;
+pub use verifier::{Verifier, VerifierMessage};
+
+use crate::error::{ErrorKind, Rule};
+use crate::mechanism::{Guessing, MechanismName, Place, Properties, Side};
+use crate::secret::{ProofVerified, SessionKey};
+
+/// The SASL mechanism's name.
+pub const NAME: MechanismName = MechanismName::from_static("SPAKE2PLUS-P256-PLUS");
+
+/// Octets of a share: an uncompressed point.
+pub const SHARE_LEN: usize = 65;
+
+/// Octets of a confirmation in the SASL mechanism.
+pub const CONFIRMATION_LEN: usize = 32;
+
+/// Rules of this module.
+pub mod rules {
+    use super::{ErrorKind, Rule};
+
+    /// A share that is not a point of the curve, or is the point at infinity.
+    pub static BAD_SHARE: Rule = Rule {
+        id: "spake2plus-bad-share",
+        kind: ErrorKind::PeerMisbehaved,
+        source: "RFC 9383 section 3.3",
+        what: "the peer's share is not a point of the curve other than infinity",
+        advice: "The peer is broken or hostile; do not try again.",
+    };
+    /// Z, V or a share of ours came out at infinity.
+    pub static NEUTRAL_ELEMENT: Rule = Rule {
+        id: "spake2plus-neutral-element",
+        kind: ErrorKind::PeerMisbehaved,
+        source: "RFC 9383 section 3.3",
+        what: "the shared point is the point at infinity",
+        advice: "The peer tries to force the key; do not try again.",
+    };
+    /// A confirmation did not verify.
+    pub static WRONG_CONFIRMATION: Rule = Rule {
+        id: "spake2plus-wrong-confirmation",
+        kind: ErrorKind::AuthenticationFailed,
+        source: "RFC 9383 section 3.4",
+        what: "the key confirmation is wrong: another password, an unknown user, or a man in the middle",
+        advice: "Check the password on both sides; if it is right, somebody may sit in between.",
+    };
+    /// Not a stored record.
+    pub static BAD_RECORD: Rule = Rule {
+        id: "spake2plus-bad-record",
+        kind: ErrorKind::Misuse,
+        source: "RFC 9383 section 3.2",
+        what: "the stored SPAKE2+ record or secret is damaged",
+        advice: "Restore it from a backup, or enroll the user again.",
+    };
+}
+
+/// Who runs the protocol and about what: the first three items of TT. Both sides must have the same.
+///
+/// # Security
+/// Empty identities leave the key open to unknown-key-share attacks unless the context names both parties.
+#[derive(Clone, Copy, Debug, Default)]
+#[allow(clippy::exhaustive_structs, reason = "the RFC's list")]
+pub struct Parties<'a> {
+    /// Context: the application and everything else both sides must agree on.
+    pub context: &'a [u8],
+    /// idProver, as in registration.
+    pub prover: &'a [u8],
+    /// idVerifier, as in registration.
+    pub verifier: &'a [u8],
+}
+
+/// The key after the peer's confirmation has been verified.
+#[derive(Debug)]
+pub struct Confirmed {
+    key: SessionKey,
+    proof: ProofVerified,
+}
+
+impl Confirmed {
+    /// `K_shared`, as long as the suite's hash.
+    #[must_use]
+    pub fn into_key(self) -> SessionKey {
+        self.key
+    }
+
+    pub(super) fn into_parts(self) -> (ProofVerified, SessionKey) {
+        (self.proof, self.key)
+    }
+}
+
+/// What the mechanism promises.
+#[must_use]
+pub fn properties() -> Properties {
+    Properties {
+        place: Place::AboveTls,
+        first: Side::Client,
+        messages: 5,
+        mutual: true,
+        key: true,
+        needs_binding: true,
+        forward_secrecy: true,
+        listener: Guessing::OnlineOnly,
+        impostor: Guessing::OnlineOnly,
+        thief: Guessing::OfflineStretched,
+    }
+}
+
+/// Context of TT: the channel identifier, then the server's first message after its length as 8 octets, big-endian.
+fn context(channel: &[u8], server_record: &[u8]) -> Vec<u8> {
+    [channel, &(server_record.len() as u64).to_be_bytes(), server_record].concat()
+}

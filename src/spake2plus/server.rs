@@ -1,0 +1,166 @@
+//! The server side: [`ExpectIdentity`], [`ExpectClientShare`], [`ExpectClientConfirm`], done.
+
+use p256::Scalar;
+use rand_core::CryptoRng;
+use zeroize::Zeroizing;
+
+use super::wire::{ClientConfirm, ClientIdentity, ClientShare, ServerRecord, ServerShare};
+use super::{NAME, Record, Verifier, context, credential, group, properties};
+use crate::binding::ChannelBinding;
+use crate::error::{Error, Result};
+use crate::mechanism::{self, Mechanism, MechanismName, Outcome, Properties, Side, Step};
+use crate::registry::{self, Credential, ServerSetup};
+
+/// The server before the client's name has come.
+pub struct ExpectIdentity {
+    y: Zeroizing<Scalar>,
+    setup: ServerSetup,
+    binding: ChannelBinding,
+}
+
+/// The server between the salt and the client's share.
+pub struct ExpectClientShare {
+    y: Zeroizing<Scalar>,
+    record: Record,
+    authcid: String,
+    binding: ChannelBinding,
+    context: Vec<u8>,
+}
+
+/// The server between its share and the client's confirmation.
+pub struct ExpectClientConfirm {
+    verifier: Verifier,
+    authcid: String,
+    binding: ChannelBinding,
+}
+
+impl ExpectIdentity {
+    /// Draws y.
+    ///
+    /// # Errors
+    /// [`registry::rules::BINDING_MISSING`].
+    pub fn new(setup: ServerSetup, rng: &mut dyn CryptoRng) -> Result<Self> {
+        let binding =
+            setup.binding.clone().ok_or_else(|| Error::new(&registry::rules::BINDING_MISSING))?;
+        Ok(Self { y: group::random_scalar(rng), setup, binding })
+    }
+
+    /// Takes the client's name; gives salt and hash parameters.
+    ///
+    /// An unknown user gets a salt of its own, always the same, and the exchange goes on with a record that no
+    /// password opens. That record is made for known users too, so that both take the same time.
+    ///
+    /// # Errors
+    /// [`wire::rules`](crate::wire::rules), [`registry::rules::WRONG_CREDENTIAL`], and those of the credential
+    /// store.
+    pub fn handle(self, message: &[u8]) -> Result<(Vec<u8>, ExpectClientShare)> {
+        let introduction = ClientIdentity::parse(message)?;
+        introduction.accept(self.binding.kind().name())?;
+        let credentials = &self.setup.credentials;
+        let simulated = Record::simulated(credentials.simulation_seed(), introduction.authcid);
+        let record = match credentials.lookup(&NAME, introduction.authcid)? {
+            Some(Credential::Spake2Plus(record)) => record,
+            #[allow(unreachable_patterns, reason = "the other kinds depend on features")]
+            Some(_) => return Err(Error::new(&registry::rules::WRONG_CREDENTIAL).about(NAME.as_str())),
+            None => simulated,
+        };
+        let reply = ServerRecord { ksf: record.ksf(), salt: *record.salt() }.to_bytes();
+        let channel = self.setup.context.channel_identifier(
+            &NAME,
+            introduction.authcid,
+            introduction.authzid,
+            &self.binding,
+        );
+        let next = ExpectClientShare {
+            y: self.y,
+            record,
+            authcid: introduction.authcid.to_owned(),
+            binding: self.binding,
+            context: context(&channel, &reply),
+        };
+        Ok((reply, next))
+    }
+}
+
+impl ExpectClientShare {
+    /// Takes the client's share; gives ours with our confirmation.
+    ///
+    /// # Errors
+    /// [`wire::rules`](crate::wire::rules) and those of [`Verifier::start`].
+    pub fn handle(self, message: &[u8]) -> Result<(Vec<u8>, ExpectClientConfirm)> {
+        let ClientShare { share } = ClientShare::parse(message)?;
+        let parties = credential::parties(&self.context, &self.authcid);
+        let (verifier, message) = Verifier::with(&parties, self.record.secret(), share, &self.y)?;
+        let reply = ServerShare { share: &message.share, confirmation: &message.confirmation }.to_bytes();
+        Ok((reply, ExpectClientConfirm { verifier, authcid: self.authcid, binding: self.binding }))
+    }
+}
+
+impl ExpectClientConfirm {
+    /// Takes the client's confirmation.
+    ///
+    /// # Errors
+    /// [`wire::rules`](crate::wire::rules), [`rules::WRONG_CONFIRMATION`](super::rules::WRONG_CONFIRMATION).
+    pub fn handle(self, message: &[u8]) -> Result<Outcome> {
+        let ClientConfirm { confirmation } = ClientConfirm::parse(message)?;
+        let (proof, key) = self.verifier.finish(confirmation)?.into_parts();
+        Ok(Outcome::new(proof, NAME, Side::Server, self.authcid, Some(self.binding)).with_key(key))
+    }
+}
+
+/// The server side as a [`Mechanism`].
+pub struct Spake2PlusServer(Option<State>);
+
+enum State {
+    ExpectIdentity(ExpectIdentity),
+    ExpectClientShare(Box<ExpectClientShare>),
+    ExpectClientConfirm(ExpectClientConfirm),
+}
+
+impl Spake2PlusServer {
+    /// As [`ExpectIdentity::new`].
+    ///
+    /// # Errors
+    /// As [`ExpectIdentity::new`].
+    pub fn new(setup: ServerSetup, rng: &mut dyn CryptoRng) -> Result<Self> {
+        ExpectIdentity::new(setup, rng).map(|state| Self(Some(State::ExpectIdentity(state))))
+    }
+
+    pub(crate) fn boxed(
+        _: &MechanismName,
+        setup: ServerSetup,
+        rng: &mut dyn CryptoRng,
+    ) -> Result<Box<dyn Mechanism>> {
+        Ok(Box::new(Self::new(setup, rng)?))
+    }
+}
+
+impl Mechanism for Spake2PlusServer {
+    fn name(&self) -> MechanismName {
+        NAME
+    }
+
+    fn properties(&self) -> Properties {
+        properties()
+    }
+
+    fn step(&mut self, input: &[u8]) -> Result<Step> {
+        match self.0.take() {
+            Some(State::ExpectIdentity(state)) => {
+                let (reply, next) = state.handle(input)?;
+                self.0 = Some(State::ExpectClientShare(Box::new(next)));
+                Ok(Step::Continue(reply))
+            }
+            Some(State::ExpectClientShare(state)) => {
+                let (reply, next) = state.handle(input)?;
+                self.0 = Some(State::ExpectClientConfirm(next));
+                Ok(Step::Continue(reply))
+            }
+            Some(State::ExpectClientConfirm(state)) => {
+                let outcome = state.handle(input)?;
+                Ok(Step::Finished { reply: None, outcome })
+            }
+            None => Err(Error::new(&mechanism::rules::OUT_OF_TURN)),
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! The transcript TT and the key schedule (RFC 9383 sections 3.3 and 3.4).
+
+use hmac::{Hmac, Mac};
+use p256::Scalar;
+use p256::elliptic_curve::ff::PrimeField as _;
+use sha2::{Digest, Sha256, Sha512};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+
+use super::group::{M, N};
+use super::{Parties, SHARE_LEN};
+
+/// The hash, KDF and MAC of a ciphersuite on P-256 (RFC 9383 section 4).
+///
+/// Sealed: the suites of this crate are [`P256Sha256`] and [`P256Sha512`].
+pub trait Suite: sealed::Sealed + Send + 'static {
+    /// Octets of `K_shared`.
+    const KEY_LEN: usize;
+
+    /// Octets of one confirmation key.
+    const CONFIRMATION_KEY_LEN: usize;
+
+    #[doc(hidden)]
+    fn hash(input: &[u8]) -> Zeroizing<Vec<u8>>;
+
+    #[doc(hidden)]
+    fn expand(key: &[u8], info: &[u8], output: &mut [u8]);
+
+    #[doc(hidden)]
+    fn mac(key: &[u8], message: &[u8]) -> Vec<u8>;
+}
+
+pub(super) mod sealed {
+    /// Keeps the list of suites here.
+    pub trait Sealed {}
+}
+
+/// P256-SHA256-HKDF-SHA256-HMAC-SHA256.
+#[derive(Debug)]
+#[allow(clippy::exhaustive_structs, reason = "a name, not a value")]
+pub struct P256Sha256;
+
+/// P256-SHA512-HKDF-SHA512-HMAC-SHA512.
+#[derive(Debug)]
+#[allow(clippy::exhaustive_structs, reason = "a name, not a value")]
+pub struct P256Sha512;
+
+macro_rules! hmac_suite {
+    ($suite:ty, $hash:ty, $len:literal) => {
+        impl sealed::Sealed for $suite {}
+
+        impl Suite for $suite {
+            const KEY_LEN: usize = $len;
+            const CONFIRMATION_KEY_LEN: usize = $len;
+
+            fn hash(input: &[u8]) -> Zeroizing<Vec<u8>> {
+                Zeroizing::new(<$hash>::digest(input).to_vec())
+            }
+
+            fn expand(key: &[u8], info: &[u8], output: &mut [u8]) {
+                hkdf::Hkdf::<$hash>::new(None, key)
+                    .expand(info, output)
+                    .expect("two hash lengths are within HKDF's limit");
+            }
+
+            fn mac(key: &[u8], message: &[u8]) -> Vec<u8> {
+                <Hmac<$hash> as hmac::KeyInit>::new_from_slice(key)
+                    .expect("HMAC takes any key")
+                    .chain_update(message)
+                    .finalize()
+                    .into_bytes()
+                    .to_vec()
+            }
+        }
+    };
+}
+
+hmac_suite!(P256Sha256, Sha256, 32);
+hmac_suite!(P256Sha512, Sha512, 64);
+
+/// What both sides derive from TT.
+#[derive(Zeroize, ZeroizeOnDrop)]
+pub(super) struct Keys {
+    pub(super) confirm_p: Vec<u8>,
+    pub(super) confirm_v: Vec<u8>,
+    pub(super) shared: Vec<u8>,
+    #[cfg(test)]
+    pub(super) tt: Vec<u8>,
+    #[cfg(test)]
+    pub(super) main: Vec<u8>,
+}
+
+/// TT is everything both sides must agree on, each item after its length as 8 octets, little-endian.
+pub(super) fn keys<S: Suite>(
+    parties: &Parties<'_>,
+    [share_p, share_v, z, v]: [&[u8; SHARE_LEN]; 4],
+    w0: &Scalar,
+) -> Keys {
+    let w0 = Zeroizing::new(<[u8; 32]>::from(w0.to_repr()));
+    let items: [&[u8]; 10] =
+        [parties.context, parties.prover, parties.verifier, &M, &N, share_p, share_v, z, v, &*w0];
+    let mut tt = Zeroizing::new(Vec::with_capacity(items.iter().map(|item| 8 + item.len()).sum()));
+    for item in items {
+        push_with_length(&mut tt, item);
+    }
+    let main = S::hash(&tt);
+    let mut confirmation = Zeroizing::new(vec![0; 2 * S::CONFIRMATION_KEY_LEN]);
+    S::expand(&main, b"ConfirmationKeys", &mut confirmation);
+    let mut shared = vec![0; S::KEY_LEN];
+    S::expand(&main, b"SharedKey", &mut shared);
+    let (confirm_p, confirm_v) = confirmation.split_at(S::CONFIRMATION_KEY_LEN);
+    Keys {
+        confirm_p: confirm_p.to_vec(),
+        confirm_v: confirm_v.to_vec(),
+        shared,
+        #[cfg(test)]
+        tt: tt.to_vec(),
+        #[cfg(test)]
+        main: main.to_vec(),
+    }
+}
+
+/// Appends the length of `item` as 8 octets, little-endian, and `item`.
+pub(super) fn push_with_length(out: &mut Vec<u8>, item: &[u8]) {
+    out.extend_from_slice(&(item.len() as u64).to_le_bytes());
+    out.extend_from_slice(item);
+}
