@@ -90,6 +90,9 @@ pub enum Credential {
     /// SPAKE2+'s hash parameters, salt, w0 and L.
     #[cfg(feature = "spake2plus")]
     Spake2Plus(crate::spake2plus::Record),
+    /// SRP's salt and verifier.
+    #[cfg(feature = "srp")]
+    Srp(crate::srp::Verifier),
 }
 
 /// Where the server side finds its records.
@@ -211,6 +214,18 @@ static ROWS: &[Registered] = &[
         server: crate::spake2plus::Spake2PlusServer::boxed,
         enroll: crate::spake2plus::enroll,
     },
+    #[cfg(feature = "srp")]
+    srp_plus(crate::srp::plus::SHA_256_PLUS),
+    #[cfg(feature = "srp")]
+    srp_plus(crate::srp::plus::SHA_512_PLUS),
+    #[cfg(feature = "srp")]
+    Registered {
+        name: crate::srp::sasl::NAME,
+        properties: |_| crate::srp::sasl::properties(),
+        client: crate::srp::sasl::SrpClient::boxed,
+        server: crate::srp::sasl::SrpServer::boxed,
+        enroll: crate::srp::sasl::enroll,
+    },
     #[cfg(feature = "scram")]
     scram("SCRAM-SHA-512-PLUS"),
     #[cfg(feature = "scram")]
@@ -238,6 +253,18 @@ const fn cpace_row(name: MechanismName) -> Registered {
         client: cpace::CpaceClient::boxed,
         server: cpace::CpaceServer::boxed,
         enroll: cpace::enroll,
+    }
+}
+
+#[cfg(feature = "srp")]
+const fn srp_plus(name: MechanismName) -> Registered {
+    use crate::srp::plus;
+    Registered {
+        name,
+        properties: |_| plus::properties(),
+        client: plus::SrpPlusClient::boxed,
+        server: plus::SrpPlusServer::boxed,
+        enroll: plus::enroll,
     }
 }
 

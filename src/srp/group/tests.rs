@@ -1,0 +1,1 @@
+//! Both backends against each other, against plain powers, and against numbers with known answers.
