@@ -188,7 +188,7 @@ fn take<'a>(octets: &mut &'a [u8], tag: u8) -> Option<&'a [u8]> {
     let (&first, rest) = rest.split_first()?;
     let (length, rest) = match first {
         0..=0x7f => (usize::from(first), rest),
-        0x81 | 0x82 | 0x83 => {
+        0x81..=0x83 => {
             let (length, rest) = rest.split_at_checked(usize::from(first & 0x7f))?;
             let value = length.iter().fold(0, |value, &octet| value << 8 | usize::from(octet));
             // DER has one form for each length: no leading zero, and the short form below 128.

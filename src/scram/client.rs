@@ -200,16 +200,14 @@ impl ClientConfig {
 
     fn check_context(&self, message: &ServerFirstMessage<'_>) -> Result<()> {
         let equal = |ours: String, theirs: &str| bool::from(ours.as_bytes().ct_eq(theirs.as_bytes()));
-        match message.extensions.value('h') {
-            Some(theirs) if !self.context.mechanisms().is_empty() => {
-                if !equal(super::downgrade_hash(self.mechanism.hash(), &self.context), theirs) {
-                    return Err(Error::new(&rules::DOWNGRADE));
-                }
-            }
-            _ if self.requires_downgrade_protection => {
-                return Err(Error::new(&rules::DOWNGRADE_PROTECTION_MISSING));
-            }
-            _ => {}
+        let confirmed = message.extensions.value('h').filter(|_| !self.context.mechanisms().is_empty());
+        if confirmed.is_none() && self.requires_downgrade_protection {
+            return Err(Error::new(&rules::DOWNGRADE_PROTECTION_MISSING));
+        }
+        if confirmed
+            .is_some_and(|theirs| !equal(super::downgrade_hash(self.mechanism.hash(), &self.context), theirs))
+        {
+            return Err(Error::new(&rules::DOWNGRADE));
         }
         if self.context.is_end_to_end() {
             let theirs = message.extensions.value('o').ok_or(&rules::CONTEXT_MISMATCH)?;

@@ -111,7 +111,7 @@ impl fmt::Debug for Identity {
 /// # Security
 /// A listener cannot tell connections of one identity apart from others, but the peers can recognise it: make a
 /// fresh identity for each session unless being recognised is the purpose.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Config {
     identity: Identity,
     client: Arc<ClientConfig>,
@@ -172,6 +172,29 @@ impl Config {
     pub fn identity(&self) -> &Identity {
         &self.identity
     }
+
+    /// The initiator's settings, for an application that drives rustls itself and binds with
+    /// [`ChannelBinding::from_rustls`](crate::ChannelBinding::from_rustls).
+    ///
+    /// # Security
+    /// They accept every certificate: until an authentication bound to the connection has succeeded, the peer may be
+    /// anybody.
+    #[must_use]
+    pub fn rustls_client(&self) -> Arc<ClientConfig> {
+        Arc::clone(&self.client)
+    }
+
+    /// The responder's settings; as [`Config::rustls_client`].
+    #[must_use]
+    pub fn rustls_server(&self) -> Arc<ServerConfig> {
+        Arc::clone(&self.server)
+    }
+}
+
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Config({:?})", self.identity)
+    }
 }
 
 /// The provider's TLS 1.3 suites, with X25519MLKEM768 first where there is one. P-256 stays last: every TLS 1.3
@@ -191,7 +214,6 @@ fn provider() -> CryptoProvider {
 /// One end of a TLS connection, made by rustls.
 ///
 /// TLS 1.3 only, certificates on both sides, no SNI, no resumption, no early data.
-#[derive(Debug)]
 pub struct RustlsEndpoint {
     connection: Connection,
     identity: Identity,
@@ -201,7 +223,6 @@ pub struct RustlsEndpoint {
     peer_closed: bool,
 }
 
-#[derive(Debug)]
 enum Connection {
     Client(ClientConnection),
     Server(ServerConnection),
@@ -361,6 +382,12 @@ impl Endpoint for RustlsEndpoint {
     }
 }
 
+impl fmt::Debug for RustlsEndpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RustlsEndpoint({:?}, {} octets unread)", self.side(), self.unread.len())
+    }
+}
+
 /// Accepts every certificate, and checks that the peer holds its key.
 #[derive(Debug)]
 struct AnyCertificate(WebPkiSupportedAlgorithms);
@@ -469,4 +496,85 @@ fn alert_name(alert: AlertDescription) -> String {
         after_lower = c.is_ascii_lowercase();
     }
     snake
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Carries everything both ways until nobody has more to say.
+    fn join(client: &mut RustlsEndpoint, server: &mut RustlsEndpoint) -> Result<()> {
+        loop {
+            let (mut question, mut answer) = (Vec::new(), Vec::new());
+            client.transmit(&mut question);
+            server.receive(&question)?;
+            server.transmit(&mut answer);
+            client.receive(&answer)?;
+            if question.is_empty() && answer.is_empty() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// The identity of somebody who saw another's certificate and has a key of his own.
+    fn thief(victim: &Identity) -> Identity {
+        let own = Identity::generate().unwrap();
+        let key = CertifiedKey::new(victim.key.cert.clone(), Arc::clone(&own.key.key));
+        Identity { key: Arc::new(key) }
+    }
+
+    #[test]
+    fn a_certificate_without_its_key_is_refused_on_both_sides() {
+        let honest = Config::new(Identity::generate().unwrap()).unwrap();
+        let thief = Config::new(thief(honest.identity())).unwrap();
+        for (client, server) in [(&honest, &thief), (&thief, &honest)] {
+            let mut client = RustlsEndpoint::client(client).unwrap();
+            let mut server = RustlsEndpoint::server(server).unwrap();
+            let error = join(&mut client, &mut server).unwrap_err();
+            assert!(error.is(&rules::HANDSHAKE));
+            assert_eq!(error.subject(), Some("invalid peer certificate: BadSignature"));
+        }
+    }
+
+    #[test]
+    fn rekeying_gives_both_directions_new_keys() {
+        let mut config = Config::new(Identity::generate().unwrap()).unwrap();
+        Arc::get_mut(&mut config.client).unwrap().enable_secret_extraction = true;
+        Arc::get_mut(&mut config.server).unwrap().enable_secret_extraction = true;
+        let mut client = RustlsEndpoint::client(&config).unwrap();
+        let mut server = RustlsEndpoint::server(&config).unwrap();
+        join(&mut client, &mut server).unwrap();
+        for _ in 0..3 {
+            client.write(b"before").unwrap();
+            server.write(b"before").unwrap();
+        }
+        join(&mut client, &mut server).unwrap();
+        client.rekey().unwrap();
+        join(&mut client, &mut server).unwrap();
+        server.write(b"after").unwrap();
+        join(&mut client, &mut server).unwrap();
+
+        let (Connection::Client(client), Connection::Server(server)) = (client.connection, server.connection)
+        else {
+            unreachable!("made so above");
+        };
+        let (client, server) =
+            (client.dangerous_extract_secrets().unwrap(), server.dangerous_extract_secrets().unwrap());
+        // Each new key starts to count its records from zero (RFC 8446 section 5.3).
+        assert_eq!((client.tx.0, client.rx.0), (0, 1));
+        assert_eq!((server.tx.0, server.rx.0), (1, 0));
+    }
+
+    #[test]
+    fn alerts_have_the_names_of_rfc_8446() {
+        for (alert, name) in [
+            (AlertDescription::CloseNotify, "close_notify"),
+            (AlertDescription::UnknownCA, "unknown_ca"),
+            (AlertDescription::UnknownPSKIdentity, "unknown_psk_identity"),
+            (AlertDescription::BadRecordMac, "bad_record_mac"),
+            (AlertDescription::Unknown(200), "200"),
+        ] {
+            assert_eq!(alert_name(alert), name);
+        }
+    }
 }

@@ -286,6 +286,24 @@ pub struct Verified {
 }
 
 /// A TLS connection after its handshake; the state says whether the other end is known.
+///
+/// Application data has no way into an unverified tunnel:
+///
+/// ```compile_fail,E0599
+/// # use countersign::tls::{Tunnel, Unverified};
+/// fn too_early(tunnel: &mut Tunnel<Unverified>) {
+///     tunnel.write(b"hello").unwrap();
+/// }
+/// ```
+///
+/// and the authentication is over once it has succeeded:
+///
+/// ```compile_fail,E0599
+/// # use countersign::tls::{Tunnel, Verified};
+/// fn too_late(tunnel: &mut Tunnel<Verified>) {
+///     tunnel.send_authentication(b"hello").unwrap();
+/// }
+/// ```
 pub struct Tunnel<State> {
     endpoint: Box<dyn Endpoint>,
     binding: ChannelBinding,
@@ -452,5 +470,85 @@ impl Tunnel<Verified> {
 impl<State: fmt::Debug> fmt::Debug for Tunnel<State> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Tunnel({:?}, {:?})", self.endpoint.side(), self.state)
+    }
+}
+
+#[cfg(test)]
+#[cfg(any(feature = "aws-lc-rs", feature = "ring"))]
+mod tests {
+    use super::certificate::{Config, Identity, RustlsEndpoint};
+    use super::*;
+    use crate::secret;
+
+    fn tunnels() -> (Tunnel<Unverified>, Tunnel<Unverified>) {
+        let config = Config::new(Identity::generate().unwrap()).unwrap();
+        let mut client = Handshake::new(Box::new(RustlsEndpoint::client(&config).unwrap()));
+        let mut server = Handshake::new(Box::new(RustlsEndpoint::server(&config).unwrap()));
+        while !(client.is_done() && server.is_done()) {
+            let mut flight = Vec::new();
+            client.transmit(&mut flight);
+            server.receive(&flight).unwrap();
+            flight.clear();
+            server.transmit(&mut flight);
+            client.receive(&flight).unwrap();
+        }
+        (client.finish().unwrap(), server.finish().unwrap())
+    }
+
+    fn outcome(side: Side, binding: Option<ChannelBinding>) -> Outcome {
+        let proof = secret::verify(b"proof", b"proof").unwrap();
+        Outcome::new(proof, MechanismName::from_static("TEST-PLUS"), side, "alice", binding)
+    }
+
+    fn refused(tunnel: Tunnel<Unverified>, outcome: Outcome) {
+        let error = tunnel.verify(outcome).unwrap_err();
+        assert!(error.is(&rules::OTHER_CHANNEL));
+        assert_eq!(error.subject(), Some("TEST-PLUS"));
+    }
+
+    #[test]
+    fn an_outcome_of_another_channel_is_refused() {
+        let (client, _) = tunnels();
+        let (other, _) = tunnels();
+        refused(client, outcome(Side::Client, Some(other.binding().clone())));
+    }
+
+    #[test]
+    fn an_outcome_without_binding_is_refused() {
+        let (client, _) = tunnels();
+        refused(client, outcome(Side::Client, None));
+    }
+
+    #[test]
+    fn an_outcome_bound_to_the_certificate_is_refused() {
+        let (client, _) = tunnels();
+        let binding = ChannelBinding::tls_server_end_point(client.binding().data()).unwrap();
+        refused(client, outcome(Side::Client, Some(binding)));
+    }
+
+    #[test]
+    fn an_outcome_of_the_other_side_is_refused() {
+        let (client, server) = tunnels();
+        refused(client, outcome(Side::Server, Some(server.binding().clone())));
+    }
+
+    #[test]
+    fn verified_tunnels_carry_data_and_rekey() {
+        let (client, server) = tunnels();
+        let of = |side| outcome(side, Some(client.binding().clone()));
+        let (ours, theirs) = (of(Side::Client), of(Side::Server));
+        let (mut client, mut server) = (client.verify(ours).unwrap(), server.verify(theirs).unwrap());
+        assert_eq!(server.outcome().authcid(), "alice");
+        assert_eq!(server.mechanism().as_str(), "TEST-PLUS");
+        for text in [&b"before"[..], b"after"] {
+            client.write(text).unwrap();
+            let mut flight = Vec::new();
+            client.transmit(&mut flight);
+            server.receive(&flight).unwrap();
+            let mut arrived = Vec::new();
+            server.read(&mut arrived);
+            assert_eq!(arrived, text);
+            client.rekey().unwrap();
+        }
     }
 }

@@ -112,18 +112,18 @@ impl<'a> Fields<'a> {
             .collect()
     }
 
-    pub(super) fn objects(&self, name: &str) -> Checked<Vec<Fields<'a>>> {
+    pub(super) fn objects(&self, name: &str) -> Checked<Vec<Self>> {
         let list = self.list(name)?;
         list.iter()
             .map(|item| {
-                let object = item.as_object().map(Fields::new);
+                let object = item.as_object().map(Self::new);
                 object.map_or_else(|| wrong(format!("{name} holds something that is not an object")), Ok)
             })
             .collect()
     }
 
-    pub(super) fn object(&self, name: &str) -> Checked<Fields<'a>> {
-        let object = self.value(name)?.as_object().map(Fields::new);
+    pub(super) fn object(&self, name: &str) -> Checked<Self> {
+        let object = self.value(name)?.as_object().map(Self::new);
         object.map_or_else(|| wrong(format!("{name} is not an object")), Ok)
     }
 

@@ -1,10 +1,9 @@
 //! PBKDF2 (RFC 8018 section 5.2) and scrypt (RFC 7914).
 
-use std::num::NonZeroU32;
-
 use super::fields::{Checked, Fields, wrong};
 
 /// Iterations in one case: the most that RFC 6070 has.
+#[cfg(feature = "scram")]
 const ITERATIONS_MAX: u64 = 16_777_216;
 /// Octets of a derived key.
 const KEY_MAX: u64 = 1024;
@@ -17,6 +16,8 @@ pub(super) fn pbkdf2_or_scrypt(case: &Fields<'_>) -> Checked {
 
 #[cfg(feature = "scram")]
 fn pbkdf2(case: &Fields<'_>) -> Checked {
+    use std::num::NonZeroU32;
+
     use crate::scram::{self, HashFunction};
 
     let hash = match case.text("hash")? {

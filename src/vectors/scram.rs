@@ -23,8 +23,7 @@ use crate::prep::{self, StringUse};
 use crate::registry::{Credential, CredentialStore};
 use crate::scram::wire::{ClientFinalMessage, ClientFirstMessage, ServerFirstMessage};
 use crate::scram::{
-    ClientConfig, ITERATIONS_MAX, ScramClient, ScramMechanism, ScramServer, ServerConfig,
-    StoredCredential,
+    ClientConfig, ITERATIONS_MAX, ScramClient, ScramMechanism, ScramServer, ServerConfig, StoredCredential,
 };
 use crate::secret::{Password, SecretBytes};
 
@@ -39,8 +38,12 @@ fn record(case: &Fields<'_>) -> Checked {
     let stored = text.parse::<StoredCredential>()?;
     let prepared = prep::saslprep(password, StringUse::Stored)?;
     check_iterations(stored.iterations().get().into())?;
-    let derived =
-        StoredCredential::from_prepared(stored.hash(), prepared.as_bytes(), stored.salt(), stored.iterations());
+    let derived = StoredCredential::from_prepared(
+        stored.hash(),
+        prepared.as_bytes(),
+        stored.salt(),
+        stored.iterations(),
+    );
     same("StoredKey", derived.stored_key(), stored.stored_key())?;
     same("ServerKey", derived.server_key(), stored.server_key())?;
     case.expect_text("verifier", &derived.to_rfc5803())
@@ -165,7 +168,8 @@ impl<'a> Exchange<'a> {
         case.expect_text("auth_message", &auth_message)?;
 
         let prepared = prep::saslprep(self.password, StringUse::Stored)?;
-        let values = (self.hash.values)(prepared.as_bytes(), &self.salt, self.iterations, auth_message.as_bytes());
+        let values =
+            (self.hash.values)(prepared.as_bytes(), &self.salt, self.iterations, auth_message.as_bytes());
         let proof = Base64::encode_string(&values.client_proof);
         case.expect_text("client_final", &format!("{without_proof},p={proof}"))?;
         case.expect_text("server_final", &format!("v={}", Base64::encode_string(&values.server_signature)))?;
@@ -185,11 +189,16 @@ impl<'a> Exchange<'a> {
         let mut client = ScramClient::new(config, &mut rng)?;
 
         let prepared = prep::saslprep(self.password, StringUse::Stored)?;
-        let record =
-            StoredCredential::from_prepared(mechanism.hash(), prepared.as_bytes(), &self.salt, self.iterations);
+        let record = StoredCredential::from_prepared(
+            mechanism.hash(),
+            prepared.as_bytes(),
+            &self.salt,
+            self.iterations,
+        );
         same("StoredKey of the record", record.stored_key(), &values.stored_key)?;
         same("ServerKey of the record", record.server_key(), &values.server_key)?;
-        let store = Arc::new(OneRecord { user: self.user.to_owned(), record, seed: SecretBytes::new(vec![0; 32]) });
+        let store =
+            Arc::new(OneRecord { user: self.user.to_owned(), record, seed: SecretBytes::new(vec![0; 32]) });
         let config = ServerConfig::new(mechanism, self.binding.clone(), &store.seed)?
             .with_context(self.context.clone())
             .with_nonce(self.nonces.server);
@@ -316,7 +325,15 @@ fn values<D: Digest + BlockSizeUser + Clone>(
     let client_signature = hmac::<D>(&stored_key, auth_message);
     let client_proof = client_key.iter().zip(&client_signature).map(|(a, b)| a ^ b).collect();
     let server_signature = hmac::<D>(&server_key, auth_message);
-    Values { salted_password, client_key, stored_key, server_key, client_signature, client_proof, server_signature }
+    Values {
+        salted_password,
+        client_key,
+        stored_key,
+        server_key,
+        client_signature,
+        client_proof,
+        server_signature,
+    }
 }
 
 fn keyed<D: Digest + BlockSizeUser>(key: &[u8]) -> SimpleHmac<D> {

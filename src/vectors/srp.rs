@@ -187,8 +187,7 @@ fn hash(name: &str) -> Checked<Hash> {
 /// A row of one of the two tables of groups.
 fn group(case: &Fields<'_>) -> Checked {
     let bits = case.number("bits", 8192)?;
-    let text = case.text("N")?;
-    let modulus = from_hex("N", &format!("{text:0>width$}", width = text.len().next_multiple_of(2)))?;
+    let modulus = number(case, "N", case.text("N")?.len().div_ceil(2))?;
     let generator = case.number("g", 255)? as u8;
     let of_rfc5054 = match case.optional("same_as_rfc5054", Fields::flag)? {
         Some(same) => same,
@@ -249,7 +248,7 @@ fn check_k(case: &Fields<'_>, modulus: &[u8], generator: u8) -> Checked {
 fn refused_share(case: &Fields<'_>) -> Checked {
     let group = named_group(case)?;
     let name = if case.has("A") { "A" } else { "B" };
-    let value = case.octets(name)?;
+    let value = number(case, name, case.text(name)?.len().div_ceil(2))?;
     let reason = case.text("reason")?;
     let stated = reason.split([',', ' ']).next().unwrap_or_default();
     let n = group.modulus();

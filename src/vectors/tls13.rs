@@ -87,13 +87,12 @@ fn binder(case: &Fields<'_>, hash: SuiteHash, early: &EarlySecret, psk: &[u8], h
     let Some(kind) = PskKind::ALL.into_iter().find(|kind| kind.label() == label) else {
         return wrong(format!("binder_label is not known: {label}"));
     };
-    if let Some(origin) = case.optional("psk_origin", Fields::object)? {
+    if kind == PskKind::Resumption {
+        let origin = case.object("psk_origin")?;
         let secret = origin.octets("resumption_master_secret")?;
         let from_ticket = hash.resumption_psk(&secret, &origin.octets("ticket_nonce")?)?;
         same("psk", from_ticket.expose(), psk)?;
         origin.finish()?;
-    }
-    if case.has("early_exporter_master_secret") {
         let secret = early.early_exporter_master_secret(&hash.digest(&[hello]));
         case.expect("early_exporter_master_secret", secret.expose())?;
     }
