@@ -157,18 +157,19 @@ impl Group {
         }
     }
 
-    /// Octets of a random exponent a or b: twice the security strength that NIST SP 800-56A revision 3 (table 26)
-    /// gives the group, and at least the 256 bits of RFC 5054 section 3.1.
+    /// Octets of a random exponent a or b.
     ///
-    /// Pollard's methods find an exponent of 2s bits in about 2^s steps, which is then as hard as the group itself;
-    /// what is longer costs time and adds nothing.
+    /// Pollard's methods find an exponent of 2s bits in about 2^s steps. 256 bits, the least that RFC 5054 section 3.1
+    /// wants, make that 2^128: the strength of the 3072-bit group, of a 256-bit hash and of AES-128, so that nothing is
+    /// gained by more there. With 4096 bits the group has a margin against progress in its own kind of attack, which
+    /// does not find short exponents. Who takes 6144 or 8192 bits wants the strength that NIST SP 800-56A revision 3
+    /// (table 26) gives them, 176 and 200 bits, and gets exponents of twice that.
     #[must_use]
     pub fn exponent_len(self) -> usize {
         match self {
-            Self::Bits1024 | Self::Bits1280 | Self::Bits1536 | Self::Bits2048 | Self::Bits3072 => 32,
-            Self::Bits4096 => 38,
             Self::Bits6144 => 44,
             Self::Bits8192 => EXPONENT_MAX,
+            _ => 32,
         }
     }
 
@@ -382,6 +383,11 @@ pub(super) trait Arithmetic: Sized + Send + Sync + 'static {
 
     fn square(&self, value: &mut Self::Residue);
 
+    /// Copies one entry of a table while reading all of them.
+    fn select(table: &Table, index: usize, out: &mut [Word]) {
+        table.select(index, out);
+    }
+
     /// In constant time for base and exponent; the length of the exponent is public.
     fn power(&self, base: &Self::Residue, exponent: &[u8]) -> Self::Residue;
 }
@@ -390,13 +396,13 @@ pub(super) trait Arithmetic: Sized + Send + Sync + 'static {
 const TEETH: usize = 6;
 
 /// Distance of the teeth, in bits: one less than this many squarings for a power of any length.
-const SPACING: usize = 6;
+const SPACING: usize = 4;
 
 /// Bits of an exponent that one table answers for.
 const TABLE_BITS: usize = TEETH * SPACING;
 
-/// Tables of a group, each made when an exponent first needs it: together 540 bits, enough for an x of SHA-512.
-const TABLES: usize = 15;
+/// Tables of a group, each made when an exponent first needs it: together 528 bits, enough for an x of SHA-512.
+const TABLES: usize = 22;
 
 /// Bits of a window of the exponent, where there is no comb.
 const WINDOW: usize = 5;
@@ -462,29 +468,32 @@ impl<A: Arithmetic> Ring<A> {
     /// g^e by the comb of Lim and Lee, in constant time: a multiplication for every six bits of the exponent instead of
     /// a squaring for each.
     ///
-    /// Bit 36*j + 6*i + r of the exponent belongs to tooth i of table j in round r.
+    /// Bit 24*j + 4*i + r of the exponent belongs to tooth i of table j in round r.
     fn generator_power(&self, exponent: &[u8]) -> A::Residue {
         let bits = 8 * exponent.len();
         if bits > TABLES * TABLE_BITS {
             return self.arithmetic.power(&self.generator, exponent);
         }
-        let mut power = self.one.clone();
+        let mut power: Option<A::Residue> = None;
         let mut entry = self.one.clone();
         for round in (0..SPACING).rev() {
-            if round != SPACING - 1 {
-                self.arithmetic.square(&mut power);
+            if let Some(power) = &mut power {
+                self.arithmetic.square(power);
             }
             for (j, first) in (round..bits).step_by(TABLE_BITS).enumerate() {
                 let teeth = (first..bits).step_by(SPACING).take(TEETH);
                 let index = teeth.enumerate().fold(0, |index, (i, at)| index | bit(exponent, at) << i);
-                self.table(j).select(index, self.arithmetic.words_mut(&mut entry));
-                self.arithmetic.multiply(&mut power, &entry);
+                A::select(self.table(j), index, self.arithmetic.words_mut(&mut entry));
+                match &mut power {
+                    Some(power) => self.arithmetic.multiply(power, &entry),
+                    None => power = Some(entry.clone()),
+                }
             }
         }
-        power
+        power.unwrap_or_else(|| self.one.clone())
     }
 
-    /// The products of g^(2^(36*j + 6*i)) over all sets of teeth i.
+    /// The products of g^(2^(24*j + 4*i)) over all sets of teeth i.
     fn table(&self, j: usize) -> &Table {
         self.tables[j].get_or_init(|| {
             let mut base = self.generator.clone();
@@ -601,7 +610,7 @@ fn fixed_window<A: Arithmetic>(arithmetic: &A, base: &A::Residue, exponent: &[u8
         }
         let window = (low..bits.min(low + WINDOW)).rev();
         let index = window.fold(0, |index, at| index << 1 | bit(exponent, at));
-        table.select(index, arithmetic.words_mut(&mut entry));
+        A::select(&table, index, arithmetic.words_mut(&mut entry));
         arithmetic.multiply(&mut power, &entry);
     }
     power
@@ -611,7 +620,7 @@ fn fixed_window<A: Arithmetic>(arithmetic: &A, base: &A::Residue, exponent: &[u8
 const BLOCK: usize = 8;
 
 /// Entries that are read by secret indices.
-struct Table {
+pub(super) struct Table {
     blocks: Zeroizing<Vec<[Word; BLOCK]>>,
     entries: usize,
 }
@@ -632,6 +641,7 @@ impl Table {
     }
 
     /// Copies one entry while reading all of them.
+    #[inline(always)]
     fn select(&self, index: usize, out: &mut [Word]) {
         // The black box hides from the optimiser that all masks but one are zero.
         let masks: [Word; 1 << TEETH] =
