@@ -24,7 +24,6 @@ use std::sync::OnceLock;
 
 use crypto_bigint::Word;
 use rand_core::CryptoRng;
-use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use super::rules;
@@ -617,7 +616,7 @@ fn fixed_window<A: Arithmetic>(arithmetic: &A, base: &A::Residue, exponent: &[u8
 }
 
 /// Words of a block. The entries' words of one block stand together, so that a scan reads memory in order.
-const BLOCK: usize = 8;
+const BLOCK: usize = 16;
 
 /// Entries that are read by secret indices.
 pub(super) struct Table {
@@ -643,12 +642,17 @@ impl Table {
     /// Copies one entry while reading all of them.
     #[inline(always)]
     fn select(&self, index: usize, out: &mut [Word]) {
-        // The black box hides from the optimiser that all masks but one are zero.
-        let masks: [Word; 1 << TEETH] =
-            std::array::from_fn(|i| black_box((0 as Word).wrapping_sub(Word::from(is_equal(i, index)))));
+        // All ones where the difference is zero: only then does the top bit get set by taking one away.
+        let masks: [Word; 1 << TEETH] = std::array::from_fn(|i| {
+            let difference = (i ^ index) as Word;
+            (difference.wrapping_sub(1) >> (Word::BITS - 1)).wrapping_neg()
+        });
         for (out, entries) in out.chunks_mut(BLOCK).zip(self.blocks.chunks_exact(self.entries)) {
             let mut chosen = [0; BLOCK];
             for (entry, mask) in entries.iter().zip(&masks) {
+                // Hides from the optimiser that all masks but one are zero, and keeps it from gathering one word each of
+                // several entries into a register, which is slow.
+                let mask = black_box(*mask);
                 for (chosen, word) in chosen.iter_mut().zip(entry) {
                     *chosen |= word & mask;
                 }
@@ -656,11 +660,6 @@ impl Table {
             out.copy_from_slice(&chosen[..out.len()]);
         }
     }
-}
-
-/// 1 if equal, else 0, without a branch.
-fn is_equal(a: usize, b: usize) -> u8 {
-    (a as u64).ct_eq(&(b as u64)).unwrap_u8()
 }
 
 /// The bit of weight 2^`at`.
