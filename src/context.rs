@@ -198,6 +198,27 @@ mod tests {
     }
 
     #[test]
+    fn every_part_changes_the_channel_identifier() {
+        let [plus, other] = ["CPACE-R255-PLUS", "CPACE-X25519-PLUS"].map(|name| name.parse().unwrap());
+        let binding = ChannelBinding::tls_exporter([7; 32]);
+        let identifier = full().channel_identifier(&plus, "alice", "bob", &binding);
+        let swapped = Context { initiator: "b@y/2".into(), responder: "a@x/1".into(), ..full() };
+        let unique = ChannelBinding::tls_unique(&[7; 32]).unwrap();
+        let exporter = ChannelBinding::tls_exporter([8; 32]);
+        for edited in [
+            full().channel_identifier(&other, "alice", "bob", &binding),
+            full().channel_identifier(&plus, "alic", "ebob", &binding),
+            full().channel_identifier(&plus, "alicebob", "", &binding),
+            full().channel_identifier(&plus, "alice", "bob", &unique),
+            full().channel_identifier(&plus, "alice", "bob", &exporter),
+            full().with_offer(*b"").channel_identifier(&plus, "alice", "bob", &binding),
+            swapped.channel_identifier(&plus, "alice", "bob", &binding),
+        ] {
+            assert_ne!(edited, identifier);
+        }
+    }
+
+    #[test]
     fn order_of_offered_names_does_not_matter() {
         let reversed =
             full().with_mechanisms(["SCRAM-SHA-1", "SCRAM-SHA-1-PLUS"].map(|n| n.parse().unwrap()));

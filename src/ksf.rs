@@ -83,7 +83,7 @@ enum Algorithm {
     Argon2id { memory: u32, passes: u32, lanes: u32 },
     Scrypt { log_n: u32, block: u32, lanes: u32 },
     /// What the RFC 9807 vectors use.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "vectors"))]
     Identity,
 }
 
@@ -96,7 +96,7 @@ impl Ksf {
         Self(Algorithm::Argon2id { memory: ARGON2_MEMORY_PER_LANE, passes: 1, lanes: 1 });
 
     /// The identity function of the RFC 9807 vectors.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "vectors"))]
     #[allow(dead_code, reason = "used by the OPAQUE vectors")]
     pub(crate) const IDENTITY: Self = Self(Algorithm::Identity);
 
@@ -135,7 +135,7 @@ impl Ksf {
         let (algorithm, numbers) = match self.0 {
             Algorithm::Argon2id { memory, passes, lanes } => (ARGON2ID, [memory, passes, lanes]),
             Algorithm::Scrypt { log_n, block, lanes } => (SCRYPT, [log_n, block, lanes]),
-            #[cfg(test)]
+            #[cfg(any(test, feature = "vectors"))]
             Algorithm::Identity => (0, [0; 3]),
         };
         let mut bytes = [algorithm; ENCODED_LEN];
@@ -162,6 +162,7 @@ impl Ksf {
     ///
     /// # Errors
     /// [`rules::NO_MEMORY`].
+    #[cfg(feature = "spake2plus")]
     pub(crate) fn stretch<const LEN: usize>(
         self,
         password: &[u8],
@@ -172,7 +173,7 @@ impl Ksf {
         Ok(output)
     }
 
-    /// As [`Ksf::stretch`]; `output` has 4 octets or more.
+    /// Runs the hash into `output`, 4 octets or more.
     pub(crate) fn stretch_into(self, password: &[u8], salt: &[u8], output: &mut [u8]) -> Result<()> {
         match self.0 {
             Algorithm::Argon2id { memory, passes, lanes } => {
@@ -188,7 +189,7 @@ impl Ksf {
                 scrypt::scrypt(password, salt, &params, output)
                     .map_err(|_| Error::new(&rules::BAD_PARAMETERS))
             }
-            #[cfg(test)]
+            #[cfg(any(test, feature = "vectors"))]
             Algorithm::Identity => {
                 output.copy_from_slice(password);
                 Ok(())

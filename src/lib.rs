@@ -27,7 +27,7 @@ pub mod srp;
 pub mod tls;
 #[cfg(feature = "vectors")]
 pub mod vectors;
-#[cfg(any(feature = "opaque", feature = "spake2plus", feature = "srp"))]
+#[cfg(any(feature = "cpace", feature = "opaque", feature = "spake2plus", feature = "srp"))]
 pub mod wire;
 
 pub use binding::{BindingType, ChannelBinding};

@@ -90,6 +90,9 @@ pub enum Credential {
     /// SPAKE2+'s hash parameters, salt, w0 and L.
     #[cfg(feature = "spake2plus")]
     Spake2Plus(crate::spake2plus::Record),
+    /// OPAQUE's server keys, hash parameters and registration record.
+    #[cfg(feature = "opaque")]
+    Opaque(crate::opaque::Record),
     /// SRP's salt and verifier.
     #[cfg(feature = "srp")]
     Srp(crate::srp::Verifier),
@@ -110,6 +113,13 @@ pub trait CredentialStore: Send + Sync {
     /// The iteration count that the records here have for `mechanism`, where it is not the default: an unknown user
     /// is simulated with it, so that the count does not tell who exists.
     fn simulated_iterations(&self, _mechanism: &MechanismName) -> Option<u32> {
+        None
+    }
+
+    /// The hash parameters that the records here have for `mechanism`, where they are not the default: an unknown
+    /// user is simulated with them, for the same reason.
+    #[cfg(any(feature = "opaque", feature = "spake2plus"))]
+    fn simulated_ksf(&self, _mechanism: &MechanismName) -> Option<crate::ksf::Ksf> {
         None
     }
 }
@@ -213,6 +223,14 @@ static ROWS: &[Registered] = &[
         client: crate::spake2plus::Spake2PlusClient::boxed,
         server: crate::spake2plus::Spake2PlusServer::boxed,
         enroll: crate::spake2plus::enroll,
+    },
+    #[cfg(feature = "opaque")]
+    Registered {
+        name: crate::opaque::NAME,
+        properties: |_| crate::opaque::properties(),
+        client: crate::opaque::OpaqueClient::boxed,
+        server: crate::opaque::OpaqueServer::boxed,
+        enroll: crate::opaque::enroll,
     },
     #[cfg(feature = "srp")]
     srp_plus(crate::srp::plus::SHA_256_PLUS),

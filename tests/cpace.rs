@@ -1,21 +1,22 @@
 //! CPACE-R255-PLUS and CPACE-X25519-PLUS: what must succeed, and each way to fail.
 #![cfg(feature = "cpace")]
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use std::convert::Infallible;
 use std::sync::Arc;
 
 use countersign::cpace::{
-    CpaceClient, CpaceServer, IDENTITY_MAX, Initiator, Inputs, R255_PLUS, Responder, SHARE_LEN, Suite,
-    TAG_LEN, X25519_PLUS, rules,
+    CpaceClient, CpaceServer, Initiator, Inputs, R255_PLUS, Responder, SHARE_LEN, Suite, TAG_LEN,
+    X25519_PLUS, rules,
 };
 use countersign::mechanism::{self, Step};
-use countersign::prep::Preparation;
+use countersign::prep::{self, Preparation};
 use countersign::registry::{self, ClientSetup, Credential, CredentialStore, ServerSetup};
 use countersign::sasl::{self, ClientExchange, ServerExchange, ServerStep};
 use countersign::secret::SecretBytes;
 use countersign::{
     BindingType, ChannelBinding, Context, Error, ErrorKind, Mechanism, MechanismName, Outcome, Password,
-    Result, Rule, Side, system_rng,
+    Result, Rule, Side, system_rng, wire,
 };
 
 const ALICE: &str = "alice@wonderland.example";
@@ -199,7 +200,8 @@ fn success_before_the_server_has_proven_itself_is_refused() {
         for additional in [None, Some(&[][..])] {
             let (ours, _) = ClientExchange::start(Box::new(client(suite, client_setup()))).unwrap();
             let error = ours.success(additional).unwrap_err();
-            let rule = if additional.is_none() { &sasl::rules::EARLY_SUCCESS } else { &rules::WRONG_LENGTH };
+            let rule =
+                if additional.is_none() { &sasl::rules::EARLY_SUCCESS } else { &wire::rules::WRONG_LENGTH };
             assert!(error.is(rule), "{error:?}");
         }
     }
@@ -252,10 +254,8 @@ fn an_unknown_user_looks_like_a_wrong_password() {
 fn an_empty_password_is_refused_on_both_sides() {
     for suite in Suite::ALL {
         let setup = ClientSetup { password: Password::new(""), ..client_setup() };
-        assert_eq!(
-            CpaceClient::new(suite, setup, &mut system_rng()).err().unwrap().kind(),
-            ErrorKind::Misuse
-        );
+        let error = CpaceClient::new(suite, setup, &mut system_rng()).err().unwrap();
+        assert!(error.is(&prep::rules::EMPTY));
         let first = message(client(suite, client_setup()).step(&[]));
         breaks(server(suite, server_of(&[(ALICE, "")])).step(&first), &rules::EMPTY_PASSWORD);
         let inputs = Inputs { prs: b"", ci: b"ci", sid: b"sid" };
@@ -263,7 +263,44 @@ fn an_empty_password_is_refused_on_both_sides() {
         assert!(error.is(&rules::EMPTY_PASSWORD));
         let row = registry::find(&suite.mechanism()).unwrap();
         let error = row.enroll(ALICE, &Password::new(""), Preparation::None, &mut system_rng()).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Misuse);
+        assert!(error.is(&prep::rules::EMPTY));
+    }
+}
+
+#[test]
+fn passwords_are_prepared_on_both_sides() {
+    // A no-break space and a soft hyphen: SASLprep makes a space of the one and drops the other.
+    let typed = Password::new("correct\u{a0}ho\u{ad}rse");
+    for suite in Suite::ALL {
+        let row = registry::find(&suite.mechanism()).unwrap();
+        let stored = row.enroll(ALICE, &typed, Preparation::SaslPrep, &mut system_rng()).unwrap();
+        assert!(matches!(stored, Credential::Password(password) if password.expose() == PASSWORD));
+        let setup = ClientSetup { password: typed.clone(), ..client_setup() };
+        run(&mut client(suite, setup), &mut server(suite, server_setup())).unwrap();
+    }
+    client_refuses(
+        || ClientSetup { password: typed.clone(), preparation: Preparation::None, ..client_setup() },
+        server_setup,
+    );
+}
+
+#[cfg(feature = "scram")]
+#[test]
+fn the_record_of_another_mechanism_is_refused() {
+    struct ScramRecords;
+    impl CredentialStore for ScramRecords {
+        fn lookup(&self, _: &MechanismName, _: &str) -> Result<Option<Credential>> {
+            let row = registry::find(&"SCRAM-SHA-256".parse()?)?;
+            row.enroll(ALICE, &Password::new(PASSWORD), Preparation::SaslPrep, &mut system_rng()).map(Some)
+        }
+        fn simulation_seed(&self) -> &SecretBytes {
+            &SEED
+        }
+    }
+    for suite in Suite::ALL {
+        let first = message(client(suite, client_setup()).step(&[]));
+        let setup = ServerSetup { credentials: Arc::new(ScramRecords), ..server_setup() };
+        breaks(server(suite, setup).step(&first), &registry::rules::WRONG_CREDENTIAL);
     }
 }
 
@@ -383,7 +420,7 @@ fn an_authzid_is_allowed_only_when_it_is_the_authcid() {
         let setup = ClientSetup { authzid: Some("admin@example".into()), ..client_setup() };
         let (side, error) = run(&mut client(suite, setup), &mut server(suite, server_setup())).unwrap_err();
         assert_eq!(side, Side::Server);
-        assert!(error.is(&rules::AUTHZID_REFUSED));
+        assert!(error.is(&wire::rules::AUTHZID_REFUSED));
     }
 }
 
@@ -393,7 +430,7 @@ fn another_binding_type_is_named_and_refused() {
     for suite in Suite::ALL {
         let mut client = client(suite, ClientSetup { binding: Some(unique.clone()), ..client_setup() });
         let error = server(suite, server_setup()).step(&message(client.step(&[]))).unwrap_err();
-        assert!(error.is(&rules::OTHER_BINDING_TYPE));
+        assert!(error.is(&wire::rules::OTHER_BINDING_TYPE));
         assert_eq!(error.subject(), Some("tls-unique"));
     }
 }
@@ -450,12 +487,12 @@ fn a_binding_that_is_not_unique_to_the_connection_is_refused() {
 
 #[test]
 fn identities_that_cannot_be_sent_are_refused_before_anything_is_sent() {
-    let long = "x".repeat(IDENTITY_MAX + 1);
+    let long = "x".repeat(wire::IDENTITY_MAX + 1);
     for (authcid, authzid, rule) in [
-        (long.as_str(), None, &rules::IDENTITY_TOO_LONG),
-        (ALICE, Some(long.clone()), &rules::IDENTITY_TOO_LONG),
-        ("", None, &rules::BAD_IDENTITY),
-        ("a\0b", None, &rules::BAD_IDENTITY),
+        (long.as_str(), None, &wire::rules::IDENTITY_TOO_LONG),
+        (ALICE, Some(long.clone()), &wire::rules::IDENTITY_TOO_LONG),
+        ("", None, &wire::rules::BAD_IDENTITY),
+        ("a\0b", None, &wire::rules::BAD_IDENTITY),
     ] {
         let setup = ClientSetup { authcid: authcid.into(), authzid, ..client_setup() };
         let error = CpaceClient::new(Suite::Ristretto255Sha512, setup, &mut system_rng()).err().unwrap();
@@ -558,10 +595,10 @@ fn a_whole_message_reflected_is_refused() {
     for suite in Suite::ALL {
         let mut client = client(suite, client_setup());
         let first = message(client.step(&[]));
-        breaks(client.step(&first), &rules::WRONG_MESSAGE);
+        breaks(client.step(&first), &wire::rules::WRONG_MESSAGE);
         let mut server = server(suite, server_setup());
         let second = message(server.step(&first));
-        breaks(server.step(&second), &rules::WRONG_MESSAGE);
+        breaks(server.step(&second), &wire::rules::WRONG_MESSAGE);
     }
 }
 
@@ -600,7 +637,7 @@ fn each_message_truncated_at_every_octet_is_refused() {
             let length = before(suite, index).0.len();
             for cut in 0..length {
                 let (message, mut receiver) = before(suite, index);
-                breaks(receiver.step(&message[..cut]), &rules::WRONG_LENGTH);
+                breaks(receiver.step(&message[..cut]), &wire::rules::WRONG_LENGTH);
             }
         }
     }
@@ -613,7 +650,7 @@ fn each_message_extended_is_refused() {
             for extra in [&[0][..], &[1, 2, 3], &[0xff; 300]] {
                 let (mut message, mut receiver) = before(suite, index);
                 message.extend_from_slice(extra);
-                breaks(receiver.step(&message), &rules::WRONG_LENGTH);
+                breaks(receiver.step(&message), &wire::rules::WRONG_LENGTH);
             }
         }
     }
@@ -656,7 +693,7 @@ fn another_version_is_named() {
             for version in [0, 2, 0xff] {
                 let (mut message, mut receiver) = before(suite, index);
                 message[0] = version;
-                breaks(receiver.step(&message), &rules::VERSION_UNKNOWN);
+                breaks(receiver.step(&message), &wire::rules::VERSION_UNKNOWN);
             }
         }
     }
@@ -668,7 +705,7 @@ fn messages_out_of_order_are_refused() {
         for due in 0..3 {
             for other in (0..3).filter(|other| *other != due) {
                 let (_, mut receiver) = before(suite, due);
-                breaks(receiver.step(&before(suite, other).0), &rules::WRONG_MESSAGE);
+                breaks(receiver.step(&before(suite, other).0), &wire::rules::WRONG_MESSAGE);
             }
         }
     }
@@ -720,5 +757,25 @@ fn nothing_is_taken_after_an_error() {
 fn the_client_speaks_first() {
     for suite in Suite::ALL {
         breaks(client(suite, client_setup()).step(b"hello"), &mechanism::rules::UNEXPECTED_DATA);
+    }
+}
+
+#[test]
+fn failures_have_the_conditions_of_the_document() {
+    use sasl::Condition;
+    for (rule, condition) in [
+        (&rules::WRONG_CONFIRMATION, Condition::NotAuthorized),
+        (&wire::rules::AUTHZID_REFUSED, Condition::NotAuthorized),
+        (&wire::rules::WRONG_LENGTH, Condition::MalformedRequest),
+        (&wire::rules::WRONG_MESSAGE, Condition::MalformedRequest),
+        (&wire::rules::BAD_IDENTITY, Condition::MalformedRequest),
+        (&rules::BAD_SHARE, Condition::MalformedRequest),
+        (&rules::NEUTRAL_ELEMENT, Condition::MalformedRequest),
+        (&rules::OWN_SHARE, Condition::MalformedRequest),
+        (&wire::rules::VERSION_UNKNOWN, Condition::InvalidMechanism),
+        (&wire::rules::OTHER_BINDING_TYPE, Condition::InvalidMechanism),
+        (&wire::rules::IDENTITY_TOO_LONG, Condition::TemporaryAuthFailure),
+    ] {
+        assert_eq!(Condition::of(&Error::new(rule)), condition, "{}", rule.id);
     }
 }

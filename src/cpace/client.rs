@@ -2,7 +2,7 @@
 
 use rand_core::CryptoRng;
 
-use super::protocol::{Initiator, Inputs, Secret};
+use super::protocol::{Initiator, Inputs};
 use super::suite::Suite;
 use super::wire::{ADB, ClientConfirm, ClientShare, ServerShare};
 use super::{properties, session_identifier, unique};
@@ -10,6 +10,7 @@ use crate::binding::ChannelBinding;
 use crate::error::{Error, Result};
 use crate::mechanism::{self, Mechanism, MechanismName, Outcome, Properties, Side, Step};
 use crate::registry::ClientSetup;
+use crate::wire::Introduction;
 
 /// The client before its first message.
 pub struct ClientReady {
@@ -31,24 +32,20 @@ impl ClientReady {
     /// # Errors
     /// [`registry::rules::BINDING_MISSING`](crate::registry::rules::BINDING_MISSING),
     /// [`rules::BINDING_NOT_UNIQUE`](super::rules::BINDING_NOT_UNIQUE),
-    /// [`rules::EMPTY_PASSWORD`](super::rules::EMPTY_PASSWORD),
-    /// [`rules::BAD_IDENTITY`](super::rules::BAD_IDENTITY),
-    /// [`rules::IDENTITY_TOO_LONG`](super::rules::IDENTITY_TOO_LONG), and those of the password's preparation.
+    /// [`wire::rules`](crate::wire::rules) about identities, and those of the password's preparation.
     pub fn new(suite: Suite, setup: ClientSetup, rng: &mut dyn CryptoRng) -> Result<Self> {
-        Self::with(Secret::random(suite, rng), suite, setup)
-    }
-
-    pub(crate) fn with(secret: Secret, suite: Suite, setup: ClientSetup) -> Result<Self> {
         let binding = unique(setup.binding)?;
         let authzid = setup.authzid.as_deref().unwrap_or_default();
-        let ada = ClientShare::ada(binding.kind().name(), authzid, &setup.authcid)?;
+        let introduction =
+            Introduction { binding_type: binding.kind().name(), authzid, authcid: &setup.authcid };
+        let ada = ClientShare::ada(&introduction)?;
         let prs = setup.preparation.prepare(&setup.password)?;
         let inputs = Inputs {
             prs: prs.expose(),
             ci: &setup.context.channel_identifier(&suite.mechanism(), &setup.authcid, authzid, &binding),
             sid: &session_identifier(&binding),
         };
-        let initiator = Initiator::with(secret, inputs, &ada)?;
+        let initiator = Initiator::start(suite, inputs, &ada, rng)?;
         let message = [&ada, &initiator.share()[..]].concat();
         Ok(Self { message, next: ExpectServerShare { suite, authcid: setup.authcid, binding, initiator } })
     }
@@ -66,9 +63,7 @@ impl ExpectServerShare {
     /// After an error nothing may be sent: our confirmation would let the peer test a password.
     ///
     /// # Errors
-    /// [`rules::VERSION_UNKNOWN`](super::rules::VERSION_UNKNOWN),
-    /// [`rules::WRONG_MESSAGE`](super::rules::WRONG_MESSAGE),
-    /// [`rules::WRONG_LENGTH`](super::rules::WRONG_LENGTH), and those of [`Initiator::finish`].
+    /// [`wire::rules`](crate::wire::rules) and those of [`Initiator::finish`].
     pub fn handle(self, message: &[u8]) -> Result<(Vec<u8>, Outcome)> {
         let ServerShare { share, tag } = ServerShare::parse(message)?;
         let (confirmed, ta) = self.initiator.finish(share, &ADB, tag)?;
@@ -96,11 +91,7 @@ impl CpaceClient {
     /// # Errors
     /// As [`ClientReady::new`].
     pub fn new(suite: Suite, setup: ClientSetup, rng: &mut dyn CryptoRng) -> Result<Self> {
-        ClientReady::new(suite, setup, rng).map(|ready| Self::from_ready(suite, ready))
-    }
-
-    pub(crate) fn from_ready(suite: Suite, ready: ClientReady) -> Self {
-        Self { suite, state: Some(State::Ready(ready)) }
+        ClientReady::new(suite, setup, rng).map(|ready| Self { suite, state: Some(State::Ready(ready)) })
     }
 
     pub(crate) fn boxed(

@@ -2,8 +2,7 @@
 
 use rand_core::CryptoRng;
 
-use super::rules;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::mechanism::MechanismName;
 use crate::prep::Preparation;
 use crate::registry::Credential;
@@ -12,7 +11,7 @@ use crate::secret::Password;
 /// The record for the server side: the password, prepared.
 ///
 /// # Errors
-/// [`rules::EMPTY_PASSWORD`], and when the password does not pass its preparation.
+/// When the password does not pass its preparation.
 pub(crate) fn enroll(
     _: &MechanismName,
     _: &str,
@@ -22,8 +21,5 @@ pub(crate) fn enroll(
 ) -> Result<Credential> {
     let prepared = preparation.prepare(password)?;
     let text = std::str::from_utf8(prepared.expose()).expect("preparation gives UTF-8");
-    if text.is_empty() {
-        return Err(Error::new(&rules::EMPTY_PASSWORD));
-    }
     Ok(Credential::Password(Password::new(text)))
 }

@@ -29,12 +29,11 @@ pub use client::{ClientReady, CpaceClient, ExpectServerShare};
 pub use protocol::{Confirmed, Initiator, Inputs, KEY_LEN, Responder, TAG_LEN, Unconfirmed};
 pub use server::{CpaceServer, ExpectClientConfirm, ExpectClientShare};
 pub use suite::{SHARE_LEN, Suite};
-pub use wire::{IDENTITY_MAX, VERSION};
 
 pub(crate) use credential::enroll;
 
 #[cfg(feature = "vectors")]
-pub(crate) use protocol::{Secret, isk, isk_label, mac_key, session_key, sid_output};
+pub(crate) use protocol::{isk, isk_label, mac_key, session_key, sid_output};
 
 use crate::binding::{BindingType, ChannelBinding};
 use crate::error::{Error, ErrorKind, Result, Rule};
@@ -98,62 +97,6 @@ pub mod rules {
         source: "docs/sasl-pake.md, Session identifier",
         what: "CPace takes its session identifier from the channel binding, and this type is not unique to a connection",
         advice: "Bind to tls-exporter.",
-    };
-    /// The client bound another type of channel binding.
-    pub static OTHER_BINDING_TYPE: Rule = Rule {
-        id: "cpace-other-binding-type",
-        kind: ErrorKind::PeerIncompatible,
-        source: "docs/sasl-pake.md, CPace messages",
-        what: "the client binds to the channel in a way we did not offer",
-        advice: "Use tls-exporter on both sides.",
-    };
-    /// The client asks to act for somebody else.
-    pub static AUTHZID_REFUSED: Rule = Rule {
-        id: "cpace-authzid-refused",
-        kind: ErrorKind::AuthenticationFailed,
-        source: "RFC 4422 section 3.4.1",
-        what: "the client asks to act as another identity, which we allow nobody",
-        advice: "Leave the authorization identity away.",
-    };
-    /// A version other than [`VERSION`](super::VERSION).
-    pub static VERSION_UNKNOWN: Rule = Rule {
-        id: "cpace-version",
-        kind: ErrorKind::PeerIncompatible,
-        source: "docs/sasl-pake.md, Framing",
-        what: "the message has a version we do not know",
-        advice: "Update the older of the two programs.",
-    };
-    /// Another message than the one that is due.
-    pub static WRONG_MESSAGE: Rule = Rule {
-        id: "cpace-wrong-message",
-        kind: ErrorKind::PeerMisbehaved,
-        source: "docs/sasl-pake.md, Framing",
-        what: "this is not the message whose turn it is",
-        advice: "The peer does not follow the mechanism; report it to its authors.",
-    };
-    /// The message ends early or goes on after its end.
-    pub static WRONG_LENGTH: Rule = Rule {
-        id: "cpace-wrong-length",
-        kind: ErrorKind::PeerMisbehaved,
-        source: "docs/sasl-pake.md, Framing",
-        what: "the message is too short or too long for what it holds",
-        advice: "The peer does not follow the mechanism; report it to its authors.",
-    };
-    /// An identity above [`IDENTITY_MAX`](super::IDENTITY_MAX).
-    pub static IDENTITY_TOO_LONG: Rule = Rule {
-        id: "cpace-identity-too-long",
-        kind: ErrorKind::LimitExceeded,
-        source: "RFC 6122 section 2.1, docs/sasl-pake.md, Framing",
-        what: "an identity is longer than the longest address",
-        advice: "Use a shorter name.",
-    };
-    /// An identity that is empty where it must not be, holds a NUL or is not UTF-8.
-    pub static BAD_IDENTITY: Rule = Rule {
-        id: "cpace-bad-identity",
-        kind: ErrorKind::PeerMisbehaved,
-        source: "RFC 4422 section 3.4.1, docs/sasl-pake.md, Framing",
-        what: "an identity is empty, holds a NUL or is not UTF-8",
-        advice: "Check the user name.",
     };
 }
 

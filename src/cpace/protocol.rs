@@ -48,10 +48,7 @@ impl Initiator {
     /// # Errors
     /// [`rules::EMPTY_PASSWORD`].
     pub fn start(suite: Suite, inputs: Inputs<'_>, ada: &[u8], rng: &mut dyn CryptoRng) -> Result<Self> {
-        Self::with(Secret::random(suite, rng), inputs, ada)
-    }
-
-    pub(crate) fn with(secret: Secret, inputs: Inputs<'_>, ada: &[u8]) -> Result<Self> {
+        let secret = Secret::random(suite, rng);
         let share = secret.share(inputs)?;
         Ok(Self { secret, share, ada: ada.to_vec(), sid: inputs.sid.to_vec() })
     }
@@ -82,10 +79,6 @@ impl Responder {
     #[must_use]
     pub fn new(suite: Suite, rng: &mut dyn CryptoRng) -> Self {
         Self(Secret::random(suite, rng))
-    }
-
-    pub(crate) fn with(secret: Secret) -> Self {
-        Self(secret)
     }
 
     /// Takes the initiator's share and associated data and makes ours: `Yb`, sent with `adb` and `Tb`.
@@ -150,21 +143,14 @@ impl Confirmed {
 }
 
 /// A scalar, used for one exchange.
-pub(crate) struct Secret {
+struct Secret {
     suite: Suite,
     scalar: Zeroizing<[u8; SCALAR_LEN]>,
 }
 
 impl Secret {
-    pub(super) fn random(suite: Suite, rng: &mut dyn CryptoRng) -> Self {
+    fn random(suite: Suite, rng: &mut dyn CryptoRng) -> Self {
         Self { suite, scalar: suite.sample_scalar(rng) }
-    }
-
-    /// The scalar as a published vector prints it.
-    #[cfg(any(test, feature = "vectors"))]
-    #[allow(dead_code, reason = "used by the vector runner")]
-    pub(crate) fn from_vector(suite: Suite, scalar: [u8; SCALAR_LEN]) -> Self {
-        Self { suite, scalar: Zeroizing::new(scalar) }
     }
 
     fn share(&self, inputs: Inputs<'_>) -> Result<[u8; SHARE_LEN]> {

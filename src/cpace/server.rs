@@ -3,14 +3,15 @@
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
-use super::protocol::{Inputs, Responder, Secret, Unconfirmed};
+use super::protocol::{Inputs, Responder, Unconfirmed};
 use super::suite::Suite;
 use super::wire::{ADB, ClientConfirm, ClientShare, ServerShare};
-use super::{properties, rules, session_identifier, unique};
+use super::{properties, session_identifier, unique};
 use crate::binding::ChannelBinding;
 use crate::error::{Error, Result};
 use crate::mechanism::{self, Mechanism, MechanismName, Outcome, Properties, Side, Step};
 use crate::registry::{self, Credential, ServerSetup};
+use crate::wire::Introduction;
 
 /// The server before the client's share has come.
 pub struct ExpectClientShare {
@@ -35,21 +36,13 @@ impl ExpectClientShare {
     /// Draws the scalar.
     ///
     /// # Errors
-    /// [`registry::rules::BINDING_MISSING`], [`rules::BINDING_NOT_UNIQUE`].
+    /// [`registry::rules::BINDING_MISSING`], [`rules::BINDING_NOT_UNIQUE`](super::rules::BINDING_NOT_UNIQUE).
     pub fn new(suite: Suite, setup: ServerSetup, rng: &mut dyn CryptoRng) -> Result<Self> {
-        Self::with(Secret::random(suite, rng), suite, setup, rng)
-    }
-
-    pub(crate) fn with(
-        secret: Secret,
-        suite: Suite,
-        setup: ServerSetup,
-        rng: &mut dyn CryptoRng,
-    ) -> Result<Self> {
         let binding = unique(setup.binding.clone())?;
+        let responder = Responder::new(suite, rng);
         let mut stand_in = Zeroizing::new([0; 32]);
         rng.fill_bytes(&mut *stand_in);
-        Ok(Self { suite, setup, binding, responder: Responder::with(secret), stand_in })
+        Ok(Self { suite, setup, binding, responder, stand_in })
     }
 
     /// Takes the client's share; gives ours with our confirmation.
@@ -57,18 +50,12 @@ impl ExpectClientShare {
     /// For an unknown user the same work is done on a random password, and the answer looks the same.
     ///
     /// # Errors
-    /// [`rules::VERSION_UNKNOWN`], [`rules::WRONG_MESSAGE`], [`rules::WRONG_LENGTH`],
-    /// [`rules::IDENTITY_TOO_LONG`], [`rules::BAD_IDENTITY`], [`rules::OTHER_BINDING_TYPE`],
-    /// [`rules::AUTHZID_REFUSED`], [`registry::rules::WRONG_CREDENTIAL`], those of the credential store and of
-    /// [`Responder::respond`].
+    /// [`wire::rules`](crate::wire::rules), [`registry::rules::WRONG_CREDENTIAL`], those of the credential store and
+    /// of [`Responder::respond`].
     pub fn handle(self, message: &[u8]) -> Result<(Vec<u8>, ExpectClientConfirm)> {
-        let ClientShare { ada, binding_type, authzid, authcid, share } = ClientShare::parse(message)?;
-        if binding_type != self.binding.kind().name().as_bytes() {
-            return Err(Error::new(&rules::OTHER_BINDING_TYPE).about(String::from_utf8_lossy(binding_type)));
-        }
-        if !authzid.is_empty() && authzid != authcid {
-            return Err(Error::new(&rules::AUTHZID_REFUSED).about(authzid));
-        }
+        let ClientShare { ada, introduction, share } = ClientShare::parse(message)?;
+        introduction.accept(self.binding.kind().name())?;
+        let Introduction { authzid, authcid, .. } = introduction;
         let name = self.suite.mechanism();
         let stored = match self.setup.credentials.lookup(&name, authcid)? {
             Some(Credential::Password(password)) => Some(password),
@@ -97,8 +84,7 @@ impl ExpectClientConfirm {
     /// Takes the client's confirmation.
     ///
     /// # Errors
-    /// [`rules::VERSION_UNKNOWN`], [`rules::WRONG_MESSAGE`], [`rules::WRONG_LENGTH`],
-    /// [`rules::WRONG_CONFIRMATION`].
+    /// [`wire::rules`](crate::wire::rules), [`rules::WRONG_CONFIRMATION`](super::rules::WRONG_CONFIRMATION).
     pub fn handle(self, message: &[u8]) -> Result<Outcome> {
         let ClientConfirm { tag } = ClientConfirm::parse(message)?;
         let (proof, key) = self.unconfirmed.finish(tag)?.into_parts();
@@ -125,11 +111,8 @@ impl CpaceServer {
     /// # Errors
     /// As [`ExpectClientShare::new`].
     pub fn new(suite: Suite, setup: ServerSetup, rng: &mut dyn CryptoRng) -> Result<Self> {
-        ExpectClientShare::new(suite, setup, rng).map(|state| Self::from_state(suite, state))
-    }
-
-    pub(crate) fn from_state(suite: Suite, state: ExpectClientShare) -> Self {
-        Self { suite, state: Some(State::ExpectClientShare(state)) }
+        let state = ExpectClientShare::new(suite, setup, rng)?;
+        Ok(Self { suite, state: Some(State::ExpectClientShare(state)) })
     }
 
     pub(crate) fn boxed(

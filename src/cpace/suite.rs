@@ -86,10 +86,9 @@ impl Suite {
     ) -> Result<Zeroizing<[u8; SHARE_LEN]>> {
         let k = match self {
             Self::Ristretto255Sha512 => {
-                let point =
-                    CompressedRistretto(*share).decompress().ok_or_else(|| Error::new(&rules::BAD_SHARE))?;
-                let point = Zeroizing::new(point);
-                Zeroizing::new((&*point * &*ristretto_scalar(scalar)).compress().to_bytes())
+                let point = CompressedRistretto(*share).decompress();
+                let point = Zeroizing::new(point.ok_or_else(|| Error::new(&rules::BAD_SHARE))?);
+                Zeroizing::new(ristretto255(&point, scalar))
             }
             Self::X25519Sha512 => Zeroizing::new(MontgomeryPoint(*share).mul_clamped(*scalar).to_bytes()),
         };
@@ -120,12 +119,13 @@ impl Generator {
     /// `G.scalar_mult`: the public share for a secret scalar.
     pub(crate) fn share(&self, scalar: &[u8; SCALAR_LEN]) -> [u8; SHARE_LEN] {
         match self {
-            Self::Ristretto(generator) => (&**generator * &*ristretto_scalar(scalar)).compress().to_bytes(),
+            Self::Ristretto(generator) => ristretto255(generator, scalar),
             Self::X25519(generator) => generator.mul_clamped(*scalar).to_bytes(),
         }
     }
 }
 
-fn ristretto_scalar(scalar: &[u8; SCALAR_LEN]) -> Zeroizing<Scalar> {
-    Zeroizing::new(Scalar::from_bytes_mod_order(*scalar))
+fn ristretto255(point: &RistrettoPoint, scalar: &[u8; SCALAR_LEN]) -> [u8; SHARE_LEN] {
+    let scalar: &Scalar = &Zeroizing::new(Scalar::from_bytes_mod_order(*scalar));
+    Zeroizing::new(point * scalar).compress().to_bytes()
 }

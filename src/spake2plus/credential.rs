@@ -64,11 +64,7 @@ impl ProverSecret {
     /// # Errors
     /// [`ksf::rules::NO_MEMORY`].
     pub fn derive(password: &[u8], prover: &[u8], verifier: &[u8], ksf: Ksf, salt: &[u8]) -> Result<Self> {
-        let mut input = Zeroizing::new(Vec::with_capacity(24 + password.len() + prover.len() + verifier.len()));
-        for item in [password, prover, verifier] {
-            push_with_length(&mut input, item);
-        }
-        let stretched = ksf.stretch::<{ 2 * HALF_LEN }>(&input, salt)?;
+        let stretched = ksf.stretch::<{ 2 * HALF_LEN }>(&kdf_input(password, prover, verifier), salt)?;
         let (w0s, w1s) = stretched.split_at(HALF_LEN);
         let reduce = |half: &[u8]| group::reduce(half.try_into().expect("split in the middle"));
         Ok(Self { w0: reduce(w0s), w1: reduce(w1s) })
@@ -85,11 +81,26 @@ impl ProverSecret {
         }
     }
 
+    /// w0 and w1, as [`ProverSecret::from_bytes`] takes them.
+    #[must_use]
+    pub fn to_bytes(&self) -> (Zeroizing<[u8; 32]>, Zeroizing<[u8; 32]>) {
+        let octets = |scalar: &Scalar| Zeroizing::new(scalar.to_repr().into());
+        (octets(&self.w0), octets(&self.w1))
+    }
+
     /// What the verifier needs: w0 and L.
     #[must_use]
     pub fn verifier_secret(&self) -> VerifierSecret {
         VerifierSecret { w0: self.w0, l: group::times_generator(&self.w1) }
     }
+}
+
+/// The input of the password hash: each item after its length as 8 octets, little-endian.
+pub(crate) fn kdf_input(password: &[u8], prover: &[u8], verifier: &[u8]) -> Zeroizing<Vec<u8>> {
+    let items = [password, prover, verifier];
+    let mut input = Zeroizing::new(Vec::with_capacity(items.iter().map(|item| 8 + item.len()).sum()));
+    items.into_iter().for_each(|item| push_with_length(&mut input, item));
+    input
 }
 
 impl VerifierSecret {
@@ -136,14 +147,14 @@ impl Record {
 
     /// The record that an unknown user seems to have: always the same, and opened by no password, because nobody
     /// knows the discrete logarithm of M.
-    pub(super) fn simulated(seed: &SecretBytes, authcid: &str) -> Self {
+    pub(super) fn simulated(seed: &SecretBytes, authcid: &str, ksf: Ksf) -> Self {
         let mut derived = Zeroizing::new([0; SALT_LEN + HALF_LEN]);
         hkdf::Hkdf::<Sha256>::new(Some(SIMULATION_LABEL), seed.expose())
             .expand(authcid.as_bytes(), derived.as_mut_slice())
             .expect("two blocks are within HKDF's limit");
         let (salt, w0s) = derived.split_first_chunk().expect("the salt is the first part");
         let w0 = group::reduce(w0s.try_into().expect("the half is the second part"));
-        Self { ksf: Ksf::DEFAULT, salt: *salt, secret: VerifierSecret { w0, l: group::m() } }
+        Self { ksf, salt: *salt, secret: VerifierSecret { w0, l: group::m() } }
     }
 
     /// The hash that made it.
@@ -158,7 +169,9 @@ impl Record {
         &self.salt
     }
 
-    pub(super) fn secret(&self) -> &VerifierSecret {
+    /// What the verifier needs: w0 and L.
+    #[must_use]
+    pub fn verifier_secret(&self) -> &VerifierSecret {
         &self.secret
     }
 

@@ -17,16 +17,22 @@ mod transcript;
 mod verifier;
 mod wire;
 
-#[cfg(test)]
-mod tests;
-
 pub use client::{ClientReady, ExpectRecord, ExpectServerShare, Spake2PlusClient};
 pub use credential::{ProverSecret, RECORD_LEN, Record, SALT_LEN, VerifierSecret};
 pub use prover::Prover;
 pub use server::{ExpectClientConfirm, ExpectClientShare, ExpectIdentity, Spake2PlusServer};
 pub use transcript::{P256Sha256, P256Sha512, Suite};
-pub(crate) use credential::enroll;
 pub use verifier::{Verifier, VerifierMessage};
+
+pub(crate) use credential::enroll;
+
+#[cfg(feature = "vectors")]
+pub(crate) use {
+    credential::kdf_input,
+    group::{M, N, parse_scalar},
+    transcript::{Keys, sealed},
+    verifier::shared_transcript,
+};
 
 use crate::error::{ErrorKind, Rule};
 use crate::mechanism::{Guessing, MechanismName, Place, Properties, Side};
@@ -131,6 +137,6 @@ pub fn properties() -> Properties {
 }
 
 /// Context of TT: the channel identifier, then the server's first message after its length as 8 octets, big-endian.
-fn context(channel: &[u8], server_record: &[u8]) -> Vec<u8> {
+pub(crate) fn context(channel: &[u8], server_record: &[u8]) -> Vec<u8> {
     [channel, &(server_record.len() as u64).to_be_bytes(), server_record].concat()
 }

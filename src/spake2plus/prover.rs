@@ -6,7 +6,7 @@ use p256::Scalar;
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
-use super::transcript::{Keys, P256Sha256, Suite, keys};
+use super::transcript::{Keys, P256Sha256, Suite, transcript};
 use super::{Confirmed, Parties, ProverSecret, SHARE_LEN, group, rules};
 use crate::error::{Error, Result};
 use crate::secret::{SessionKey, verify};
@@ -46,17 +46,17 @@ impl<S: Suite> Prover<S> {
         share_v: &[u8],
         confirm_v: &[u8],
     ) -> Result<(Vec<u8>, Confirmed)> {
-        let keys = self.keys(parties, share_v)?;
+        let keys = Keys::derive::<S>(&self.transcript(parties, share_v)?);
         let proof = verify(&S::mac(&keys.confirm_v, &self.share), confirm_v)
             .ok_or_else(|| Error::new(&rules::WRONG_CONFIRMATION))?;
         let confirm_p = S::mac(&keys.confirm_p, share_v);
         Ok((confirm_p, Confirmed { key: SessionKey::new(keys.shared.clone()), proof }))
     }
 
-    pub(super) fn keys(&self, parties: &Parties<'_>, share_v: &[u8]) -> Result<Keys> {
+    pub(crate) fn transcript(&self, parties: &Parties<'_>, share_v: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
         let unmasked = group::parse_point(share_v)? - group::times_n(&self.secret.w0);
         let secret = group::encode(&[unmasked * *self.x, unmasked * self.secret.w1])?;
         let share_v = share_v.try_into().expect("a parsed share has its length");
-        Ok(keys::<S>(parties, [&self.share, share_v, &secret[0], &secret[1]], &self.secret.w0))
+        Ok(transcript(parties, [&self.share, share_v, &secret[0], &secret[1]], &self.secret.w0))
     }
 }

@@ -57,7 +57,8 @@ impl ExpectIdentity {
         let introduction = ClientIdentity::parse(message)?;
         introduction.accept(self.binding.kind().name())?;
         let credentials = &self.setup.credentials;
-        let simulated = Record::simulated(credentials.simulation_seed(), introduction.authcid);
+        let ksf = credentials.simulated_ksf(&NAME).unwrap_or_default();
+        let simulated = Record::simulated(credentials.simulation_seed(), introduction.authcid, ksf);
         let record = match credentials.lookup(&NAME, introduction.authcid)? {
             Some(Credential::Spake2Plus(record)) => record,
             #[allow(unreachable_patterns, reason = "the other kinds depend on features")]
@@ -90,7 +91,7 @@ impl ExpectClientShare {
     pub fn handle(self, message: &[u8]) -> Result<(Vec<u8>, ExpectClientConfirm)> {
         let ClientShare { share } = ClientShare::parse(message)?;
         let parties = credential::parties(&self.context, &self.authcid);
-        let (verifier, message) = Verifier::with(&parties, self.record.secret(), share, &self.y)?;
+        let (verifier, message) = Verifier::with(&parties, self.record.verifier_secret(), share, &self.y)?;
         let reply = ServerShare { share: &message.share, confirmation: &message.confirmation }.to_bytes();
         Ok((reply, ExpectClientConfirm { verifier, authcid: self.authcid, binding: self.binding }))
     }

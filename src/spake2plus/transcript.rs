@@ -29,7 +29,7 @@ pub trait Suite: sealed::Sealed + Send + 'static {
     fn mac(key: &[u8], message: &[u8]) -> Vec<u8>;
 }
 
-pub(super) mod sealed {
+pub(crate) mod sealed {
     /// Keeps the list of suites here.
     pub trait Sealed {}
 }
@@ -79,22 +79,30 @@ hmac_suite!(P256Sha512, Sha512, 64);
 
 /// What both sides derive from TT.
 #[derive(Zeroize, ZeroizeOnDrop)]
-pub(super) struct Keys {
-    pub(super) confirm_p: Vec<u8>,
-    pub(super) confirm_v: Vec<u8>,
-    pub(super) shared: Vec<u8>,
-    #[cfg(test)]
-    pub(super) tt: Vec<u8>,
-    #[cfg(test)]
-    pub(super) main: Vec<u8>,
+pub(crate) struct Keys {
+    pub(crate) confirm_p: Vec<u8>,
+    pub(crate) confirm_v: Vec<u8>,
+    pub(crate) shared: Vec<u8>,
 }
 
-/// TT is everything both sides must agree on, each item after its length as 8 octets, little-endian.
-pub(super) fn keys<S: Suite>(
+impl Keys {
+    pub(crate) fn derive<S: Suite>(transcript: &[u8]) -> Self {
+        let main = S::hash(transcript);
+        let mut confirmation = Zeroizing::new(vec![0; 2 * S::CONFIRMATION_KEY_LEN]);
+        S::expand(&main, b"ConfirmationKeys", &mut confirmation);
+        let mut shared = vec![0; S::KEY_LEN];
+        S::expand(&main, b"SharedKey", &mut shared);
+        let (confirm_p, confirm_v) = confirmation.split_at(S::CONFIRMATION_KEY_LEN);
+        Self { confirm_p: confirm_p.to_vec(), confirm_v: confirm_v.to_vec(), shared }
+    }
+}
+
+/// TT: everything both sides must agree on, each item after its length as 8 octets, little-endian.
+pub(super) fn transcript(
     parties: &Parties<'_>,
     [share_p, share_v, z, v]: [&[u8; SHARE_LEN]; 4],
     w0: &Scalar,
-) -> Keys {
+) -> Zeroizing<Vec<u8>> {
     let w0 = Zeroizing::new(<[u8; 32]>::from(w0.to_repr()));
     let items: [&[u8]; 10] =
         [parties.context, parties.prover, parties.verifier, &M, &N, share_p, share_v, z, v, &*w0];
@@ -102,21 +110,7 @@ pub(super) fn keys<S: Suite>(
     for item in items {
         push_with_length(&mut tt, item);
     }
-    let main = S::hash(&tt);
-    let mut confirmation = Zeroizing::new(vec![0; 2 * S::CONFIRMATION_KEY_LEN]);
-    S::expand(&main, b"ConfirmationKeys", &mut confirmation);
-    let mut shared = vec![0; S::KEY_LEN];
-    S::expand(&main, b"SharedKey", &mut shared);
-    let (confirm_p, confirm_v) = confirmation.split_at(S::CONFIRMATION_KEY_LEN);
-    Keys {
-        confirm_p: confirm_p.to_vec(),
-        confirm_v: confirm_v.to_vec(),
-        shared,
-        #[cfg(test)]
-        tt: tt.to_vec(),
-        #[cfg(test)]
-        main: main.to_vec(),
-    }
+    tt
 }
 
 /// Appends the length of `item` as 8 octets, little-endian, and `item`.

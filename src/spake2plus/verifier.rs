@@ -4,8 +4,9 @@ use std::marker::PhantomData;
 
 use p256::Scalar;
 use rand_core::CryptoRng;
+use zeroize::Zeroizing;
 
-use super::transcript::{Keys, P256Sha256, Suite, keys};
+use super::transcript::{Keys, P256Sha256, Suite, transcript};
 use super::{Confirmed, Parties, SHARE_LEN, VerifierSecret, group, rules};
 use crate::error::{Error, Result};
 use crate::secret::{SecretBytes, SessionKey, verify};
@@ -50,7 +51,8 @@ impl<S: Suite> Verifier<S> {
         share_p: &[u8],
         y: &Scalar,
     ) -> Result<(Self, VerifierMessage)> {
-        let (keys, share) = derive::<S>(parties, secret, share_p, y)?;
+        let (tt, share) = shared_transcript(parties, secret, share_p, y)?;
+        let keys = Keys::derive::<S>(&tt);
         let confirmation = S::mac(&keys.confirm_v, share_p);
         let expected = SecretBytes::new(S::mac(&keys.confirm_p, &share));
         let key = SessionKey::new(keys.shared.clone());
@@ -68,15 +70,16 @@ impl<S: Suite> Verifier<S> {
     }
 }
 
-pub(super) fn derive<S: Suite>(
+/// TT and shareV.
+pub(crate) fn shared_transcript(
     parties: &Parties<'_>,
     secret: &VerifierSecret,
     share_p: &[u8],
     y: &Scalar,
-) -> Result<(Keys, [u8; SHARE_LEN])> {
+) -> Result<(Zeroizing<Vec<u8>>, [u8; SHARE_LEN])> {
     let unmasked = group::parse_point(share_p)? - group::times_m(&secret.w0);
     let share = group::times_generator(y) + group::times_n(&secret.w0);
     let encoded = group::encode(&[share, unmasked * y, secret.l * *y])?;
     let share_p = share_p.try_into().expect("a parsed share has its length");
-    Ok((keys::<S>(parties, [share_p, &encoded[0], &encoded[1], &encoded[2]], &secret.w0), encoded[0]))
+    Ok((transcript(parties, [share_p, &encoded[0], &encoded[1], &encoded[2]], &secret.w0), encoded[0]))
 }

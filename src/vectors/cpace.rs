@@ -1,22 +1,17 @@
 //! CPace: the draft's strings, points and exchanges, and our SASL examples.
 
-use std::sync::Arc;
-
 use sha2::{Digest, Sha512};
 
+use super::example::{Example, Given, run};
 use super::fields::{Checked, Fault, Fields, same, wrong};
-use crate::binding::ChannelBinding;
-use crate::context::Context;
 use crate::cpace::strings::{generator_string, lv_cat, o_cat, prepend_len, transcript_ir, transcript_oc};
 use crate::cpace::{
-    ClientReady, CpaceClient, CpaceServer, ExpectClientShare, Initiator, Inputs, Responder, SHARE_LEN,
-    Secret, Suite, isk, isk_label, mac_key, rules, session_identifier, session_key, sid_output,
+    CpaceClient, CpaceServer, Initiator, Inputs, Responder, SHARE_LEN, Suite, isk, isk_label, mac_key, rules,
+    session_identifier, session_key, sid_output,
 };
-use crate::error::{Error, Result};
-use crate::mechanism::{Mechanism, MechanismName, Step};
-use crate::prep::Preparation;
-use crate::registry::{ClientSetup, Credential, CredentialStore, ServerSetup};
-use crate::secret::{Password, SecretBytes};
+use crate::error::{Error, Rule};
+use crate::registry::Credential;
+use crate::secret::Password;
 
 /// The scalar of the draft's X25519 point cases; the cases do not repeat it.
 const POINT_SCALAR: [u8; 32] = [
@@ -104,7 +99,7 @@ fn ristretto255_point(case: &Fields<'_>) -> Checked {
     }
 }
 
-fn same_rule(error: &Error, rule: &crate::error::Rule) -> Checked {
+fn same_rule(error: &Error, rule: &Rule) -> Checked {
     if error.is(rule) { Ok(()) } else { Err(Fault::from(error.clone())) }
 }
 
@@ -172,10 +167,10 @@ fn exchange(
     (secret_b, yb, adb): ([u8; 32], &[u8], &[u8]),
     key: &[u8],
 ) -> Checked {
-    let initiator = Initiator::with(Secret::from_vector(suite, secret_a), inputs, ada)?;
+    let initiator = Initiator::start(suite, inputs, ada, &mut Given::new(&[&secret_a]))?;
     let share = *initiator.share();
     same("the initiator's share", &share, ya)?;
-    let responder = Responder::with(Secret::from_vector(suite, secret_b));
+    let responder = Responder::new(suite, &mut Given::new(&[&secret_b]));
     let (waiting, share, tb) = responder.respond(inputs, &share, ada, adb)?;
     same("the responder's share", &share, yb)?;
     let (initiator, ta) = initiator.finish(&share, adb, &tb)?;
@@ -186,277 +181,116 @@ fn exchange(
 
 /// A SASL exchange with everything that happens inside.
 fn sasl(case: &Fields<'_>) -> Checked {
-    let example = Example::read(case)?;
-    for (name, octets) in example.compute()? {
+    for (name, octets) in compute(case)? {
         case.expect(name, &octets)?;
     }
     Ok(())
 }
 
-struct Example {
-    mechanism: MechanismName,
-    password: String,
-    authcid: String,
-    authzid: String,
-    context: Context,
-    binding: ChannelBinding,
-    client_scalar: [u8; 32],
-    server_scalar: [u8; 32],
-}
+/// Every value, in the order in which it comes up.
+fn compute(case: &Fields<'_>) -> Checked<Vec<(&'static str, Vec<u8>)>> {
+    let example = Example::read(case)?;
+    let suite = Suite::of(&example.mechanism)?;
+    let (client_scalar, server_scalar) = (case.array("client_scalar")?, case.array("server_scalar")?);
+    let prs = example.prepared_password()?;
+    let record = Credential::Password(Password::new(String::from_utf8_lossy(prs.expose())));
+    let mut client = CpaceClient::new(suite, example.client(), &mut Given::new(&[&client_scalar]))?;
+    let mut server = CpaceServer::new(suite, example.server(record), &mut Given::new(&[&server_scalar]))?;
+    let (messages, key) = run(&mut client, &mut server)?;
+    let [client_share, server_share, client_confirm] = &messages[..] else {
+        return wrong("there are not three messages");
+    };
 
-impl Example {
-    fn read(case: &Fields<'_>) -> Checked<Self> {
-        let mut context = Context::between(case.text("initiator")?, case.text("responder")?);
-        let mechanisms = case.texts("mechanisms")?.into_iter().map(str::parse).collect::<Result<Vec<_>>>()?;
-        let binding_types =
-            case.texts("binding_types")?.into_iter().map(str::parse).collect::<Result<Vec<_>>>()?;
-        context = context.with_mechanisms(mechanisms).with_binding_types(binding_types);
-        for offer in case.texts("offers")? {
-            context = context.with_offer(offer);
-        }
-        Ok(Self {
-            mechanism: case.text("mechanism")?.parse()?,
-            password: case.text("password")?.to_owned(),
-            authcid: case.text("authcid")?.to_owned(),
-            authzid: case.text("authzid")?.to_owned(),
-            context,
-            binding: ChannelBinding::from_vector(case.text("cb_type")?.parse()?, &case.octets("cb_data")?)?,
-            client_scalar: case.array("client_scalar")?,
-            server_scalar: case.array("server_scalar")?,
-        })
-    }
-
-    /// Every value, in the order in which it comes up.
-    fn compute(&self) -> Checked<Vec<(&'static str, Vec<u8>)>> {
-        let suite = Suite::of(&self.mechanism)?;
-        let (client_share, server_share, client_confirm, key) = self.run(suite)?;
-        let ci =
-            self.context.channel_identifier(&self.mechanism, &self.authcid, &self.authzid, &self.binding);
-        let sid = session_identifier(&self.binding);
-        let prs = Preparation::SaslPrep.prepare(&Password::new(self.password.as_str()))?;
-        let generator = suite.generator(prs.expose(), &ci, &sid);
-        let (ada, ya) = split(&client_share, client_share.len().saturating_sub(SHARE_LEN))?;
-        let (adb, rest) = split(&server_share, 2)?;
-        let (yb, tb) = split(rest, SHARE_LEN)?;
-        let (_, ta) = split(&client_confirm, 2)?;
-        let k = suite.scalar_mult_vfy(&self.server_scalar, &generator.share(&self.client_scalar))?;
-        let transcript = transcript_ir(ya, ada, yb, adb);
-        let isk = isk(suite, &sid, &*k, &transcript);
-        Ok(vec![
-            ("context_digest", self.context.digest().to_vec()),
-            ("CI", ci.clone()),
-            ("sid", sid.to_vec()),
-            ("PRS", prs.expose().to_vec()),
-            ("generator_string", generator_string(suite.dsi(), prs.expose(), &ci, &sid, S_IN_BYTES).to_vec()),
-            ("generator", generator.to_bytes().to_vec()),
-            ("ADa", ada.to_vec()),
-            ("Ya", ya.to_vec()),
-            ("client_share", client_share.clone()),
-            ("ADb", adb.to_vec()),
-            ("Yb", yb.to_vec()),
-            ("K", k.to_vec()),
-            ("transcript", transcript.clone()),
-            ("ISK", isk.to_vec()),
-            ("mac_key", mac_key(&sid, &isk).to_vec()),
-            ("Tb", tb.to_vec()),
-            ("server_share", server_share.clone()),
-            ("Ta", ta.to_vec()),
-            ("client_confirm", client_confirm.clone()),
-            ("session_key", key),
-        ])
-    }
-
-    /// The three messages and the key, out of both mechanisms.
-    fn run(&self, suite: Suite) -> Checked<(Vec<u8>, Vec<u8>, Vec<u8>, Vec<u8>)> {
-        let client = ClientSetup {
-            authcid: self.authcid.clone(),
-            authzid: (!self.authzid.is_empty()).then(|| self.authzid.clone()),
-            password: Password::new(self.password.as_str()),
-            preparation: Preparation::SaslPrep,
-            binding: Some(self.binding.clone()),
-            context: self.context.clone(),
-        };
-        let server = ServerSetup {
-            credentials: Arc::new(OneUser {
-                authcid: self.authcid.clone(),
-                password: Preparation::SaslPrep.prepare(&client.password)?,
-                seed: SecretBytes::new(vec![0; 32]),
-            }),
-            binding: Some(self.binding.clone()),
-            context: self.context.clone(),
-        };
-        let secret = |scalar| Secret::from_vector(suite, scalar);
-        let mut client =
-            CpaceClient::from_ready(suite, ClientReady::with(secret(self.client_scalar), suite, client)?);
-        let server =
-            ExpectClientShare::with(secret(self.server_scalar), suite, server, &mut crate::system_rng())?;
-        let mut server = CpaceServer::from_state(suite, server);
-        let Step::Continue(first) = client.step(&[])? else {
-            return wrong("the client finished at once");
-        };
-        let Step::Continue(second) = server.step(&first)? else {
-            return wrong("the server finished too early");
-        };
-        let Step::Finished { reply: Some(third), outcome: ours } = client.step(&second)? else {
-            return wrong("the client did not finish");
-        };
-        let Step::Finished { reply: None, outcome: theirs } = server.step(&third)? else {
-            return wrong("the server did not finish");
-        };
-        let [ours, theirs] =
-            [&ours, &theirs].map(|outcome| outcome.key().map_or(&[][..], |key| key.expose()));
-        same("the client's key", ours, theirs)?;
-        Ok((first, second, third, ours.to_vec()))
-    }
+    let (ci, sid) = (example.channel_identifier(), session_identifier(&example.binding));
+    let generator = suite.generator(prs.expose(), &ci, &sid);
+    let (ada, ya) = split(client_share, client_share.len().saturating_sub(SHARE_LEN))?;
+    let (adb, rest) = split(server_share, 2)?;
+    let (yb, tb) = split(rest, SHARE_LEN)?;
+    let (_, ta) = split(client_confirm, 2)?;
+    let k = suite.scalar_mult_vfy(&server_scalar, &generator.share(&client_scalar))?;
+    let transcript = transcript_ir(ya, ada, yb, adb);
+    let isk = isk(suite, &sid, &*k, &transcript);
+    Ok(vec![
+        ("context_digest", example.context.digest().to_vec()),
+        ("CI", ci.clone()),
+        ("sid", sid.to_vec()),
+        ("PRS", prs.expose().to_vec()),
+        ("generator_string", generator_string(suite.dsi(), prs.expose(), &ci, &sid, S_IN_BYTES).to_vec()),
+        ("generator", generator.to_bytes().to_vec()),
+        ("ADa", ada.to_vec()),
+        ("Ya", ya.to_vec()),
+        ("client_share", client_share.clone()),
+        ("ADb", adb.to_vec()),
+        ("Yb", yb.to_vec()),
+        ("K", k.to_vec()),
+        ("transcript", transcript.clone()),
+        ("ISK", isk.to_vec()),
+        ("mac_key", mac_key(&sid, &isk).to_vec()),
+        ("Tb", tb.to_vec()),
+        ("server_share", server_share.clone()),
+        ("Ta", ta.to_vec()),
+        ("client_confirm", client_confirm.clone()),
+        ("session_key", key),
+    ])
 }
 
 fn split(octets: &[u8], at: usize) -> Checked<(&[u8], &[u8])> {
     octets.split_at_checked(at).map_or_else(|| wrong("a message is too short"), Ok)
 }
 
-struct OneUser {
-    authcid: String,
-    password: SecretBytes,
-    seed: SecretBytes,
-}
-
-impl CredentialStore for OneUser {
-    fn lookup(&self, _: &MechanismName, authcid: &str) -> Result<Option<Credential>> {
-        let text = || String::from_utf8_lossy(self.password.expose()).into_owned();
-        Ok((authcid == self.authcid).then(|| Credential::Password(Password::new(text()))))
-    }
-
-    fn simulation_seed(&self) -> &SecretBytes {
-        &self.seed
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::fmt::Write;
-    use std::fs;
+    use serde_json::{Value, json};
 
-    use serde_json::{Map, Value, json};
-
+    use super::super::example::document::{Place, hex, inputs};
     use super::*;
 
-    const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/vectors/cpace_sasl.json");
-    const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/sasl-pake.md");
-    const BEGIN: &str = "<!-- examples of CPace: written by a test, do not edit -->\n";
-    const END: &str = "<!-- end of the examples of CPace -->\n";
-
-    /// Columns of the document's examples.
-    const WIDTH: usize = 96;
+    const PLACE: Place = Place {
+        file: "vectors/cpace_sasl.json",
+        document: "docs/sasl-pake.md",
+        begin: "<!-- examples of CPace: written by a test, do not edit -->\n",
+        end: "<!-- end of the examples of CPace -->\n",
+    };
 
     #[test]
     fn the_document_shows_the_vectors() {
-        let file = serde_json::from_str::<Value>(&fs::read_to_string(FILE).unwrap()).unwrap();
-        let document = fs::read_to_string(DOCUMENT).unwrap();
-        let (_, rest) = document.split_once(BEGIN).unwrap();
-        let (shown, _) = rest.split_once(END).unwrap();
-        assert!(shown == render(file["cases"].as_array().unwrap()), "run the test `regenerate`");
+        PLACE.check();
     }
 
     #[test]
     #[ignore = "writes vectors/cpace_sasl.json and the examples in docs/sasl-pake.md"]
     fn regenerate() {
-        let cases = inputs().into_iter().map(completed).collect::<Vec<_>>();
-        let document = fs::read_to_string(DOCUMENT).unwrap();
-        let (before, rest) = document.split_once(BEGIN).unwrap();
-        let (_, after) = rest.split_once(END).unwrap();
-        fs::write(DOCUMENT, [before, BEGIN, &render(&cases), END, after].concat()).unwrap();
-        let file = json!({
-            "source": "computed for this project: the examples of docs/sasl-pake.md",
-            "derived": true,
-            "verification": {
-                "recomputed": true,
-                "method": "tests/peers/cpace_peer.py, an independent implementation of docs/sasl-pake.md",
-            },
-            "count": cases.len(),
-            "cases": cases,
-        });
-        fs::write(FILE, serde_json::to_string_pretty(&file).unwrap() + "\n").unwrap();
+        let cases = cases().map(completed);
+        PLACE.write(&cases, "tests/peers/cpace_peer.py, an independent implementation of docs/sasl-pake.md");
     }
 
-    fn inputs() -> [Value; 2] {
+    fn cases() -> [Value; 2] {
         let scalar =
             |from: u8| hex(&(0..32).map(|i| if i == 31 { 0x0f } else { from + i }).collect::<Vec<_>>());
-        [
-            json!({
-                "name": "end to end on ristretto255",
-                "mechanism": "CPACE-R255-PLUS",
-                "password": "correct horse battery staple",
-                "authcid": "alice@wonderland.example",
-                "authzid": "",
-                "initiator": "alice@wonderland.example/phone",
-                "responder": "bob@home.example/laptop",
-                "mechanisms": ["CPACE-R255-PLUS", "CPACE-X25519-PLUS"],
-                "binding_types": ["tls-exporter"],
-                "offers": ["offer of the initiator", "offer of the responder"],
-                "cb_type": "tls-exporter",
-                "cb_data": hex(&[0xcb; 32]),
-                "client_scalar": scalar(0x10),
-                "server_scalar": scalar(0x80),
-            }),
-            json!({
-                "name": "login on X25519",
-                "mechanism": "CPACE-X25519-PLUS",
-                "password": "kr\u{e4}ftig genug",
-                "authcid": "alice",
-                "authzid": "alice",
-                "initiator": "",
-                "responder": "",
-                "mechanisms": ["CPACE-X25519-PLUS"],
-                "binding_types": [],
-                "offers": [],
-                "cb_type": "tls-exporter",
-                "cb_data": hex(&(0..32).collect::<Vec<_>>()),
-                "client_scalar": scalar(0x20),
-                "server_scalar": scalar(0xa0),
-            }),
-        ]
+        let scalars = |client, server| [("client_scalar", scalar(client)), ("server_scalar", scalar(server))];
+        let mut session = inputs("end to end on ristretto255", "CPACE-R255-PLUS", &scalars(0x10, 0x80));
+        session["mechanisms"] = json!(["CPACE-R255-PLUS", "CPACE-X25519-PLUS"]);
+        let mut login = inputs("login on X25519", "CPACE-X25519-PLUS", &scalars(0x20, 0xa0));
+        for (name, value) in [
+            ("password", json!("kr\u{e4}ftig genug")),
+            ("authcid", json!("alice")),
+            ("authzid", json!("alice")),
+            ("initiator", json!("")),
+            ("responder", json!("")),
+            ("mechanisms", json!(["CPACE-X25519-PLUS"])),
+            ("binding_types", json!([])),
+            ("offers", json!([])),
+            ("cb_data", json!(hex(&(0..32).collect::<Vec<_>>()))),
+        ] {
+            login[name] = value;
+        }
+        [session, login]
     }
 
     fn completed(mut case: Value) -> Value {
         let map = case.as_object_mut().unwrap();
-        let computed = Example::read(&Fields::new(map)).unwrap().compute().unwrap();
+        let computed = compute(&Fields::new(map)).unwrap();
         map.extend(computed.into_iter().map(|(name, octets)| (name.to_owned(), json!(hex(&octets)))));
         case
-    }
-
-    fn render(cases: &[Value]) -> String {
-        cases.iter().map(|case| render_case(case.as_object().unwrap())).collect()
-    }
-
-    fn render_case(case: &Map<String, Value>) -> String {
-        let mut out = format!("\n### Example: {}\n\n```text\n", case["name"].as_str().unwrap());
-        for (name, value) in case.iter().filter(|(name, _)| *name != "name") {
-            match value {
-                Value::Array(list) => writeln!(out, "{name} = {}", Value::from(list.clone())).unwrap(),
-                Value::String(text) if is_text(name) => writeln!(out, "{name} = \"{text}\"").unwrap(),
-                Value::String(text) => render_octets(&mut out, name, text),
-                other => panic!("{other}"),
-            }
-        }
-        out + "```\n\n"
-    }
-
-    fn is_text(name: &str) -> bool {
-        ["mechanism", "password", "authcid", "authzid", "initiator", "responder", "cb_type"].contains(&name)
-    }
-
-    fn render_octets(out: &mut String, name: &str, digits: &str) {
-        if name.len() + 3 + digits.len() <= WIDTH {
-            writeln!(out, "{name} = {digits}").unwrap();
-            return;
-        }
-        writeln!(out, "{name} =").unwrap();
-        for line in digits.as_bytes().chunks(64) {
-            writeln!(out, "    {}", std::str::from_utf8(line).unwrap()).unwrap();
-        }
-    }
-
-    fn hex(octets: &[u8]) -> String {
-        octets.iter().map(|octet| format!("{octet:02x}")).collect()
     }
 }

@@ -9,15 +9,21 @@
 
 #[cfg(feature = "cpace")]
 mod cpace;
+#[cfg(any(feature = "cpace", feature = "opaque", feature = "spake2plus", feature = "srp"))]
+mod example;
 #[cfg_attr(not(feature = "scram"), allow(dead_code, reason = "only SCRAM has base64"))]
 mod fields;
 mod kdf;
+#[cfg(feature = "opaque")]
+mod opaque;
 mod prep;
+#[cfg(feature = "srp")]
+mod sasl_srp;
 #[cfg(feature = "scram")]
 mod scram;
 mod server_end_point;
-#[cfg(feature = "srp")]
-mod sasl_srp;
+#[cfg(feature = "spake2plus")]
+mod spake2plus;
 #[cfg(feature = "srp")]
 mod srp;
 #[cfg(feature = "srp")]
@@ -123,6 +129,8 @@ static FILES: &[File] = files![
     "cpace_sasl.json",
     "cpace_string_utils.json",
     "cpace_x25519_sha512.json",
+    "opaque_rfc9807.json",
+    "opaque_sasl.json",
     "pbkdf2_rfc6070.json",
     "pbkdf2_scrypt_rfc7914.json",
     "precis_opaquestring_rfc8265.json",
@@ -133,6 +141,9 @@ static FILES: &[File] = files![
     "scram_plus_tls_exporter_xep0474.json",
     "scram_rfc5802_rfc7677.json",
     "scram_stored_verifiers.json",
+    "spake2plus_registration_derived.json",
+    "spake2plus_rfc9383.json",
+    "spake2plus_sasl.json",
     "srp6a_leading_zero_derived.json",
     "srp6a_picl_leading_zeros.json",
     "srp6a_rfc5054_appendix_b.json",
@@ -158,6 +169,9 @@ static FAMILIES: &[Family] = &[
     #[cfg(not(feature = "cpace"))]
     Family { name: "cpace", check: not_implemented },
     Family { name: "hkdf", check: not_implemented },
+    #[cfg(feature = "opaque")]
+    Family { name: "opaque", check: opaque::check },
+    #[cfg(not(feature = "opaque"))]
     Family { name: "opaque", check: not_implemented },
     Family { name: "pbkdf2", check: kdf::pbkdf2_or_scrypt },
     Family { name: "precis", check: prep::opaque_string },
@@ -170,6 +184,9 @@ static FAMILIES: &[Family] = &[
     Family { name: "scram", check: scram::check },
     #[cfg(not(feature = "scram"))]
     Family { name: "scram", check: needs_scram },
+    #[cfg(feature = "spake2plus")]
+    Family { name: "spake2plus", check: spake2plus::check },
+    #[cfg(not(feature = "spake2plus"))]
     Family { name: "spake2plus", check: not_implemented },
     #[cfg(feature = "srp")]
     Family { name: "srp", check: srp::other },

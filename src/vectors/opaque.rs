@@ -1,0 +1,279 @@
+//! OPAQUE: the vectors of RFC 9807 on ristretto255, real and for unknown users, and our SASL example.
+
+use std::sync::Arc;
+
+use rand_core::Rng as _;
+
+use super::example::{Example, Given, run};
+use super::fields::{Checked, Fault, Fields, same, wrong};
+use crate::ksf::Ksf;
+use crate::opaque::{
+    ClientLogin, ClientRegistration, Draws, KE1_LEN, NOBODY, OpaqueClient, OpaqueServer, Parties, Record,
+    ServerKeys, ServerLogin,
+};
+use crate::registry::Credential;
+
+/// What the RFC calls the configuration, apart from the group and `Fake`.
+const CONFIGURATION: [(&str, &str); 12] = [
+    ("Hash", "SHA512"),
+    ("KDF", "HKDF-SHA512"),
+    ("KSF", "Identity"),
+    ("MAC", "HMAC-SHA512"),
+    ("Name", "3DH"),
+    ("Nh", "64"),
+    ("Nm", "64"),
+    ("Nok", "32"),
+    ("Npk", "32"),
+    ("Nsk", "32"),
+    ("Nx", "64"),
+    ("OPRF", "ristretto255-SHA512"),
+];
+
+/// The groups of the RFC that we do not have.
+const OTHER_GROUPS: [&str; 2] = ["curve25519", "P256_XMD:SHA-256_SSWU_RO_"];
+
+pub(super) fn check(case: &Fields<'_>) -> Checked {
+    if case.has("mechanism") {
+        return sasl(case);
+    }
+    let (config, inputs, outputs) = (case.object("config")?, case.object("inputs")?, case.object("outputs")?);
+    match config.text("Group")? {
+        "ristretto255" => {}
+        other if OTHER_GROUPS.contains(&other) => {
+            return Err(Fault::Unsupported("this build does not implement the group"));
+        }
+        other => return wrong(format!("the RFC has no group {other}")),
+    }
+    for (name, value) in CONFIGURATION {
+        config.expect_text(name, value)?;
+    }
+    let protocol = Protocol {
+        context: config.octets("Context")?,
+        client: inputs.optional("client_identity", Fields::octets)?,
+        server: inputs.optional("server_identity", Fields::octets)?,
+        name: inputs.octets("credential_identifier")?,
+    };
+    match config.text("Fake")? {
+        "False" => {
+            let intermediates = case.object("intermediates")?;
+            protocol.real(&inputs, &intermediates, &outputs)?;
+            intermediates.finish()?;
+        }
+        "True" => protocol.fake(&inputs, &outputs)?,
+        other => return wrong(format!("Fake is {other}")),
+    }
+    config.finish()?;
+    inputs.finish()?;
+    outputs.finish()
+}
+
+struct Protocol {
+    context: Vec<u8>,
+    client: Option<Vec<u8>>,
+    server: Option<Vec<u8>>,
+    name: Vec<u8>,
+}
+
+impl Protocol {
+    fn parties(&self) -> Parties<'_> {
+        Parties { context: &self.context, client: self.client.as_deref(), server: self.server.as_deref() }
+    }
+
+    /// Registration and login of a known user, both sides.
+    fn real(&self, inputs: &Fields<'_>, intermediates: &Fields<'_>, outputs: &Fields<'_>) -> Checked {
+        let (parties, password) = (self.parties(), inputs.octets("password")?);
+        let keys = keys(inputs, &NOBODY)?;
+
+        let mut rng =
+            Given::new(&[&blind(inputs, "blind_registration")?, &inputs.octets("envelope_nonce")?]);
+        let (client, request) = ClientRegistration::start(&password, &mut rng)?;
+        outputs.expect("registration_request", &request)?;
+        let response = keys.respond(&request, &self.name)?;
+        outputs.expect("registration_response", &response)?;
+        inputs.expect("server_public_key", &response[32..])?;
+        let registered = client.finish(&response, &parties, Ksf::IDENTITY, &mut rng)?;
+        outputs.expect("registration_upload", &*registered.upload)?;
+        outputs.expect("export_key", registered.export_key.expose())?;
+        intermediates.expect("client_public_key", &registered.upload[..32])?;
+        intermediates.expect("masking_key", &registered.upload[32..96])?;
+        intermediates.expect("envelope", &registered.upload[96..])?;
+        let record = Record::new(keys.clone(), Ksf::IDENTITY, &registered.upload)?;
+
+        let mut rng = Given::new(&[
+            &blind(inputs, "blind_login")?,
+            &inputs.octets("client_keyshare_seed")?,
+            &inputs.octets("client_nonce")?,
+        ]);
+        let (client, ke1) = ClientLogin::start(&password, &mut rng)?;
+        outputs.expect("KE1", &ke1)?;
+        // The masking key of a stand-in record is drawn for known users too.
+        let mut rng = Given::new(&[&[0; 64], &server_draws(inputs)?]);
+        let (server, ke2) = ServerLogin::start(&keys, Some(&record), &ke1, &self.name, &parties, &mut rng)?;
+        outputs.expect("KE2", &ke2)?;
+        let (ke3, ours, export_key) = client.finish(&ke2, &parties, Ksf::IDENTITY)?;
+        outputs.expect("KE3", &ke3)?;
+        outputs.expect("export_key", export_key.expose())?;
+        outputs.expect("session_key", ours.into_key().expose())?;
+        outputs.expect("session_key", server.finish(&ke3, &parties)?.into_key().expose())
+    }
+
+    /// The answer for an unknown user.
+    fn fake(&self, inputs: &Fields<'_>, outputs: &Fields<'_>) -> Checked {
+        let ke1 = inputs.array::<KE1_LEN>("KE1")?;
+        let rng = &mut Given::new(&[&[1; 64], &inputs.octets("client_keyshare_seed")?]);
+        let (_, other) = ClientLogin::start(b"any", rng)?;
+        same("the client's key share", &other[64..], &ke1[64..])?;
+        let unknown = inputs.array("client_public_key")?;
+        same("client_public_key", &public_key(inputs, "client_private_key")?, &unknown)?;
+        inputs.expect("server_public_key", &public_key(inputs, "server_private_key")?)?;
+        let mut rng = Given::new(&[&inputs.octets("masking_key")?, &server_draws(inputs)?]);
+        let keys = keys(inputs, &unknown)?;
+        let (_, ke2) = ServerLogin::start(&keys, None, &ke1, &self.name, &self.parties(), &mut rng)?;
+        outputs.expect("KE2", &ke2)
+    }
+}
+
+fn keys(inputs: &Fields<'_>, unknown: &[u8; 32]) -> Checked<Arc<ServerKeys>> {
+    let (seed, private) = (inputs.array::<64>("oprf_seed")?, inputs.array::<32>("server_private_key")?);
+    let mut bytes = [0; ServerKeys::LEN];
+    bytes[..64].copy_from_slice(&seed);
+    bytes[64..96].copy_from_slice(&private);
+    bytes[96..].copy_from_slice(unknown);
+    Ok(Arc::new(ServerKeys::from_bytes(&bytes)?))
+}
+
+/// The public key of a private key, which a registration response shows.
+fn public_key(inputs: &Fields<'_>, name: &str) -> Checked<Vec<u8>> {
+    let mut bytes = [0; ServerKeys::LEN];
+    bytes[64..96].copy_from_slice(&inputs.array::<32>(name)?);
+    bytes[96..].copy_from_slice(&NOBODY);
+    let response = ServerKeys::from_bytes(&bytes)?.respond(&NOBODY, b"any")?;
+    Ok(response[32..].to_vec())
+}
+
+/// A scalar as it is drawn: 64 octets, little-endian, to be reduced.
+fn blind(inputs: &Fields<'_>, name: &str) -> Checked<[u8; 64]> {
+    let mut drawn = [0; 64];
+    drawn[..32].copy_from_slice(&inputs.array::<32>(name)?);
+    Ok(drawn)
+}
+
+fn server_draws(inputs: &Fields<'_>) -> Checked<Vec<u8>> {
+    let names = ["masking_nonce", "server_keyshare_seed", "server_nonce"];
+    let draws = names.into_iter().map(|name| inputs.octets(name)).collect::<Checked<Vec<_>>>()?;
+    Ok(draws.concat())
+}
+
+/// A SASL exchange with everything that can be seen of it.
+fn sasl(case: &Fields<'_>) -> Checked {
+    for (name, octets) in computed(case)? {
+        case.expect(name, &octets)?;
+    }
+    Ok(())
+}
+
+/// Every value, in the order in which it comes up.
+fn computed(case: &Fields<'_>) -> Checked<Vec<(&'static str, Vec<u8>)>> {
+    let example = Example::read(case)?;
+    let ksf = Ksf::from_bytes(&case.array("ksf")?)?;
+    let password = example.prepared_password()?;
+    let (keys, name) = (keys(case, &NOBODY)?, example.authcid.as_bytes());
+    let server_public_key = public_key(case, "server_private_key")?;
+
+    let drawn = [&blind(case, "blind_registration")?[..], &case.array::<32>("envelope_nonce")?];
+    let parties = Parties { context: &[], client: Some(name), server: None };
+    let (client, request) = ClientRegistration::start(password.expose(), &mut Given::new(&drawn[..1]))?;
+    let response = keys.respond(&request, name)?;
+    let registered = client.finish(&response, &parties, ksf, &mut Given::new(&drawn[1..]))?;
+    let record = Record::new(keys.clone(), ksf, &registered.upload)?;
+    let rng = &mut Given::new(&drawn);
+    let (enrolled, export_key) = Record::enroll(keys, &example.authcid, password.expose(), ksf, rng)?;
+    same("the record made in one go", &enrolled.to_bytes(), &record.to_bytes())?;
+    same("its export key", export_key.expose(), registered.export_key.expose())?;
+
+    let mut rng = Given::new(&[
+        &blind(case, "blind_login")?,
+        &case.array::<32>("client_keyshare_seed")?,
+        &case.array::<32>("client_nonce")?,
+    ]);
+    let mut client = OpaqueClient::new(example.client(), &mut rng)?;
+    let seed = case.array::<32>("server_seed")?;
+    let server = example.server(Credential::Opaque(record));
+    let mut server = OpaqueServer::new(server, &mut Given::new(&[&seed]))?;
+    let (messages, session_key) = run(&mut client, &mut server)?;
+    let [client_exchange, server_exchange, client_confirm] = &messages[..] else {
+        return wrong("not three messages");
+    };
+    let mut draws = Draws::new(&mut Given::new(&[&seed]));
+    let (mut stand_in, mut masking_nonce, mut keyshare_seed) = ([0; 64], [0; 32], [0; 32]);
+    draws.fill_bytes(&mut stand_in);
+    draws.fill_bytes(&mut masking_nonce);
+    draws.fill_bytes(&mut keyshare_seed);
+
+    let channel = example.channel_identifier();
+    Ok(vec![
+        ("context_digest", example.context.digest().to_vec()),
+        ("channel_identifier", channel.clone()),
+        ("context", crate::opaque::context(&channel, ksf)),
+        ("server_public_key", server_public_key),
+        ("registration_request", request.to_vec()),
+        ("registration_response", response.to_vec()),
+        ("registration_upload", registered.upload.to_vec()),
+        ("KE1", client_exchange[client_exchange.len() - KE1_LEN..].to_vec()),
+        ("client_exchange", client_exchange.clone()),
+        ("masking_nonce", masking_nonce.to_vec()),
+        ("server_keyshare_seed", keyshare_seed.to_vec()),
+        ("KE2", server_exchange[15..].to_vec()),
+        ("server_exchange", server_exchange.clone()),
+        ("KE3", client_confirm[2..].to_vec()),
+        ("client_confirm", client_confirm.clone()),
+        ("export_key", registered.export_key.expose().to_vec()),
+        ("session_key", session_key),
+    ])
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::example::document::{Place, hex, inputs};
+    use super::*;
+
+    const PLACE: Place = Place {
+        file: "vectors/opaque_sasl.json",
+        document: "docs/sasl-pake-2.part.md",
+        begin: "<!-- examples of OPAQUE: written by a test, do not edit -->\n",
+        end: "<!-- end of the examples of OPAQUE -->\n",
+    };
+
+    #[test]
+    fn the_document_shows_the_vectors() {
+        PLACE.check();
+    }
+
+    #[test]
+    #[ignore = "writes vectors/opaque_sasl.json and its example in the document"]
+    fn regenerate() {
+        let octets = |from: u8, count: u8| hex(&(from..from + count).collect::<Vec<_>>());
+        let scalar = |from: u8| octets(from, 31) + "0f";
+        let mut case = inputs(
+            "OPAQUE with Argon2id",
+            "OPAQUE-R255-PLUS",
+            &[
+                ("ksf", hex(&Ksf::argon2id(64, 1, 1).unwrap().to_bytes())),
+                ("oprf_seed", octets(0x40, 64)),
+                ("server_private_key", scalar(0x20)),
+                ("blind_registration", scalar(0x30)),
+                ("envelope_nonce", octets(0xd0, 32)),
+                ("blind_login", scalar(0x10)),
+                ("client_keyshare_seed", octets(0xc0, 32)),
+                ("client_nonce", octets(0xa0, 32)),
+                ("server_seed", octets(0x80, 32)),
+            ],
+        );
+        let map = case.as_object_mut().unwrap();
+        let computed = computed(&Fields::new(map)).unwrap();
+        map.extend(computed.into_iter().map(|(name, octets)| (name.to_owned(), json!(hex(&octets)))));
+        PLACE.write(&[case], "both sides of this library, on the crate opaque-ke, which passes the RFC's vectors");
+    }
+}
