@@ -28,6 +28,8 @@ mod spake2plus;
 mod srp;
 #[cfg(feature = "srp")]
 mod srp_files;
+#[cfg(feature = "srp")]
+mod srp_plus;
 mod tls13;
 
 use std::fmt;
@@ -150,6 +152,7 @@ static FILES: &[File] = files![
     "srp_groups_rfc5054.json",
     "srp_groups_sasl_srp_draft08.json",
     "srp_negative_cases.json",
+    "srp_sasl.json",
     "srp_verifier_files.json",
     "tls13_low_entropy_psk_audit_derived.json",
     "tls13_psk_importer_rfc9258.json",

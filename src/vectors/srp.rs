@@ -18,7 +18,9 @@ pub(super) fn exchange(case: &Fields<'_>) -> Checked {
 
 /// `srp_*`: groups, refused values, verifier files.
 pub(super) fn other(case: &Fields<'_>) -> Checked {
-    if case.has("tool") {
+    if case.has("mechanism") {
+        super::srp_plus::check(case)
+    } else if case.has("tool") {
         super::srp_files::check(case)
     } else if case.has("safe_prime") {
         group(case)
