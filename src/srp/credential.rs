@@ -211,6 +211,11 @@ impl Verifier {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn mark_simulated(&mut self) {
+        self.simulated = true;
+    }
+
     /// The hash it was made with.
     #[must_use]
     pub fn hash(&self) -> Hash {

@@ -150,5 +150,3 @@ fn required(binding: Option<ChannelBinding>) -> Result<ChannelBinding> {
     binding.ok_or_else(|| Error::new(&registry::rules::BINDING_MISSING))
 }
 
-#[cfg(test)]
-mod tests;

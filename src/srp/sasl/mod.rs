@@ -155,5 +155,3 @@ fn is_sha1(name: &str) -> bool {
     name.eq_ignore_ascii_case("SHA-1") || name.eq_ignore_ascii_case("SHA-160")
 }
 
-#[cfg(test)]
-mod tests;
