@@ -11,13 +11,13 @@
 //! | [`sasl`] | choice of a mechanism by a policy with a floor, order of messages |
 //! | [`context`], [`binding`] | what an exchange is about, and the channel it is tied to |
 //! | [`tls`] | the tunnel: application data passes only once it is verified |
-//! | `scram`, `cpace`, `spake2plus`, `opaque` | the families, each a feature |
+//! | `scram`, `cpace`, `spake2plus`, `opaque`, `srp` | the families, each a feature |
 //! | `xmpp` | the end-to-end session over XMPP, a tokio driver, a server for demos |
 //! | `vectors` | the runner for files of test vectors |
 //!
 //! | feature | adds | needs C |
 //! |---|---|---|
-//! | `scram`, `cpace`, `spake2plus` (default), `opaque` | that family | no |
+//! | `scram`, `cpace`, `spake2plus` (default), `opaque`, `srp` | that family | no |
 //! | `aws-lc-rs`, `ring` | the tunnel on rustls with that provider | yes |
 //! | `xmpp` | sans-I/O sessions over stanzas | no |
 //! | `tokio` | the driver and a small XMPP client | no |
@@ -26,7 +26,9 @@
 //!
 //! The README has a complete example with both ends in one program. How the parts hang together stands in
 //! `docs/design.md`, which attack is stopped where in `docs/attacks.md`.
-#![forbid(unsafe_code)]
+// One module may be unsafe, and says why: `srp::group::aws_lc`, the calls into AWS-LC.
+#![cfg_attr(not(feature = "srp-aws-lc"), forbid(unsafe_code))]
+#![cfg_attr(feature = "srp-aws-lc", deny(unsafe_code))]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod binding;
@@ -35,7 +37,7 @@ pub mod context;
 pub mod cpace;
 pub mod error;
 pub mod guess;
-#[cfg(any(feature = "opaque", feature = "spake2plus"))]
+#[cfg(any(feature = "opaque", feature = "spake2plus", feature = "srp"))]
 pub mod ksf;
 pub mod mechanism;
 #[cfg(feature = "opaque")]
@@ -48,10 +50,12 @@ pub mod scram;
 pub mod secret;
 #[cfg(feature = "spake2plus")]
 pub mod spake2plus;
+#[cfg(feature = "srp")]
+pub mod srp;
 pub mod tls;
 #[cfg(feature = "vectors")]
 pub mod vectors;
-#[cfg(any(feature = "cpace", feature = "opaque", feature = "spake2plus"))]
+#[cfg(any(feature = "cpace", feature = "opaque", feature = "spake2plus", feature = "srp"))]
 pub mod wire;
 #[cfg(feature = "xmpp")]
 pub mod xmpp;

@@ -210,6 +210,8 @@ pub struct Properties {
     /// Which message of the server's, counted from 1, lets an impostor of the client test his guess of the password.
     /// To fail in the place of that message is such an answer too.
     pub server_test: u8,
+    /// Taken only when it is named: it is there for what others have deployed.
+    pub by_name: bool,
 }
 
 /// What a mechanism wants done next.

@@ -376,12 +376,12 @@ pub enum Floor {
 }
 
 impl Default for Policy {
-    /// Everything compiled in that leaves an attacker nothing to test offline.
+    /// Everything compiled in that leaves an attacker nothing to test offline, but for what is only taken by name.
     fn default() -> Self {
         let floor = Floor::OnlineGuessesOnly;
         let preference = registry::all()
             .iter()
-            .filter(|row| reason_against(row.name(), floor).is_none())
+            .filter(|row| !row.properties().by_name && reason_against(row.name(), floor).is_none())
             .map(|row| row.name().clone())
             .collect();
         Self { preference, floor }

@@ -139,6 +139,7 @@ pub fn properties() -> Properties {
         // Ta and Tb, the latter beside Yb.
         client_test: 2,
         server_test: 1,
+        by_name: false,
     }
 }
 

@@ -121,6 +121,7 @@ pub fn properties() -> Properties {
         // KE3 and KE2.
         client_test: 2,
         server_test: 1,
+        by_name: false,
     }
 }
 

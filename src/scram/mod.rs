@@ -142,6 +142,7 @@ impl ScramMechanism {
             // The proof, and the answer to it.
             client_test: 2,
             server_test: 2,
+            by_name: true,
         }
     }
 }

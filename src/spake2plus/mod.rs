@@ -140,6 +140,7 @@ pub fn properties() -> Properties {
         // confirmP and confirmV.
         client_test: 3,
         server_test: 2,
+        by_name: false,
     }
 }
 
