@@ -23,7 +23,7 @@ const FILES: [(&str, usize); 21] = [
     ("scram_stored_verifiers.json", 4),
     ("spake2plus_registration_derived.json", 1),
     ("spake2plus_rfc9383.json", 4),
-    ("spake2plus_sasl.json", 2),
+    ("spake2plus_sasl.json", 3),
     ("tls13_low_entropy_psk_audit_derived.json", 1),
     ("tls13_psk_importer_rfc9258.json", 6),
     ("tls13_traces_binder_exporter.json", 7),
