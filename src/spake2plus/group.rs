@@ -21,7 +21,7 @@ pub const SCALAR_LEN: usize = 32;
 /// A group of RFC 9383 section 4, of order `h * p` with a prime p.
 ///
 /// Sealed: the groups of this crate are [`P256`] and [`Edwards25519`].
-pub trait Group: Sealed + Sized + Send + 'static {
+pub trait Group: Sealed + Clone + Send + 'static {
     /// A point as octets: an array of [`Group::SHARE_LEN`].
     type Share: AsRef<[u8]> + for<'a> TryFrom<&'a [u8]> + Copy + Debug + Eq + Zeroize + Send + Sync;
 
