@@ -57,20 +57,20 @@ pub const CONFIRMATION_LEN: usize = 32;
 pub mod rules {
     use super::{ErrorKind, Rule};
 
-    /// A share that is not a point of the curve, or is the point at infinity.
+    /// A share that is not a point of the curve, or is the neutral element or another point of small order.
     pub static BAD_SHARE: Rule = Rule {
         id: "spake2plus-bad-share",
         kind: ErrorKind::PeerMisbehaved,
         source: "RFC 9383 section 3.3",
-        what: "the peer's share is not a point of the curve other than infinity",
+        what: "the peer's share is not a point of the curve, or has small order",
         advice: "The peer is broken or hostile; do not try again.",
     };
-    /// Z, V or a share of ours came out at infinity.
+    /// Z, V or a share of ours came out as the neutral element.
     pub static NEUTRAL_ELEMENT: Rule = Rule {
         id: "spake2plus-neutral-element",
         kind: ErrorKind::PeerMisbehaved,
         source: "RFC 9383 section 3.3",
-        what: "the shared point is the point at infinity",
+        what: "the shared point is the neutral element",
         advice: "The peer tries to force the key; do not try again.",
     };
     /// A confirmation did not verify.
@@ -193,20 +193,21 @@ mod tests {
 
     /// What an attacker who knows w0 would send.
     #[test]
-    fn a_share_that_leads_to_infinity_is_refused_on_both_sides() {
-        let (parties, secret) = (Parties::default(), secret());
-        let share_p = P256::encode(&[P256::times_m(&secret.w0)]).unwrap()[0];
-        let verifier = Verifier::<P256Sha256>::start(
-            &parties,
-            &secret.verifier_secret(),
-            &share_p,
-            &mut crate::system_rng(),
-        );
+    fn a_share_that_leads_to_the_neutral_element_is_refused_on_both_sides() {
+        masks_alone_are_refused::<P256Sha256, P256>();
+        masks_alone_are_refused::<Ed25519Sha256, Edwards25519>();
+    }
+
+    fn masks_alone_are_refused<S: Suite<Group = G>, G: Group>() {
+        let (parties, mut rng) = (Parties::default(), crate::system_rng());
+        let secret = ProverSecret::<G>::derive(b"password", b"", b"", Ksf::CHEAPEST, &[7; SALT_LEN]).unwrap();
+        let share_p = G::encode(&[G::times_m(&secret.w0)]).unwrap()[0];
+        let verifier = Verifier::<S>::start(&parties, &secret.verifier_secret(), share_p.as_ref(), &mut rng);
         assert!(verifier.err().unwrap().is(&rules::NEUTRAL_ELEMENT));
 
-        let share_v = P256::encode(&[P256::times_n(&secret.w0)]).unwrap()[0];
-        let (prover, _) = Prover::<P256Sha256>::start(secret, &mut crate::system_rng()).unwrap();
-        let error = prover.finish(&parties, &share_v, &[0; CONFIRMATION_LEN]).unwrap_err();
+        let share_v = G::encode(&[G::times_n(&secret.w0)]).unwrap()[0];
+        let (prover, _) = Prover::<S>::start(secret, &mut rng).unwrap();
+        let error = prover.finish(&parties, share_v.as_ref(), &[0; CONFIRMATION_LEN]).unwrap_err();
         assert!(error.is(&rules::NEUTRAL_ELEMENT));
     }
 
