@@ -12,10 +12,10 @@ use common::{compare, whole};
 use countersign::ksf::Ksf;
 use countersign::mechanism::Step;
 use countersign::prep::Preparation;
-use countersign::registry::{self, ClientSetup, Credential, CredentialStore, ServerSetup};
+use countersign::registry::{self, ClientSetup, Credential, CredentialStore, ServerSetup, SharedPassword};
 use countersign::secret::SecretBytes;
 use countersign::spake2plus::{
-    NAME, P256Sha256, Parties, Prover, ProverSecret, Record, Verifier, VerifierSecret,
+    Ed25519Sha256, P256Sha256, Parties, Prover, ProverSecret, SaslSuite, Suite, Verifier, VerifierSecret,
 };
 use countersign::{ChannelBinding, Context, Mechanism, MechanismName, Password, Result, system_rng};
 use spake2::{Ed25519Group, Identity, Spake2};
@@ -23,25 +23,41 @@ use spake2::{Ed25519Group, Identity, Spake2};
 const PASSWORD: &str = "correct horse battery staple";
 
 fn main() {
-    let secret =
-        ProverSecret::derive(PASSWORD.as_bytes(), b"alice", b"bob", Ksf::CHEAPEST, &[7; 16]).unwrap();
-    let record = secret.verifier_secret();
-    let other = Store::user("other");
+    let (ed25519, p256) = (secrets::<Ed25519Sha256>(), secrets::<P256Sha256>());
     compare(
         "whole exchange, both sides, password already stretched",
         &[
             ("spake2 0.4, Ed25519, no confirmation", Box::new(|| whole(balanced))),
             (
+                "countersign, SPAKE2+ edwards25519-SHA256, confirmed",
+                Box::new(|| whole(|| augmented::<Ed25519Sha256>(&ed25519))),
+            ),
+            (
                 "countersign, SPAKE2+ P256-SHA256, confirmed",
-                Box::new(|| whole(|| augmented(&secret, &record))),
+                Box::new(|| whole(|| augmented::<P256Sha256>(&p256))),
             ),
         ],
     );
+    probe::<Ed25519Sha256>();
+    probe::<P256Sha256>();
+}
+
+type Secrets<S> = (ProverSecret<<S as Suite>::Group>, VerifierSecret<<S as Suite>::Group>);
+
+fn secrets<S: SaslSuite>() -> Secrets<S> {
+    let secret =
+        ProverSecret::derive(PASSWORD.as_bytes(), b"alice", b"bob", Ksf::CHEAPEST, &[7; 16]).unwrap();
+    let record = secret.verifier_secret();
+    (secret, record)
+}
+
+fn probe<S: SaslSuite>() {
+    let other = Store::user::<S>("other");
     compare(
-        "the server's part of one login",
+        &format!("{}: the server's part of one login", S::NAME),
         &[
-            ("wrong password", Box::new(|| server(Some(other.clone())))),
-            ("unknown user", Box::new(|| server(None))),
+            ("wrong password", Box::new(|| server::<S>(Some(other.clone())))),
+            ("unknown user", Box::new(|| server::<S>(None))),
         ],
     );
 }
@@ -54,20 +70,20 @@ fn balanced() {
     assert_eq!(a.finish(&from_b).unwrap(), b.finish(&from_a).unwrap());
 }
 
-fn augmented(secret: &ProverSecret, record: &VerifierSecret) {
+fn augmented<S: SaslSuite>((secret, record): &Secrets<S>) {
     let mut rng = system_rng();
     let parties = Parties { context: b"channel", prover: b"alice", verifier: b"bob" };
-    let (prover, share) = Prover::<P256Sha256>::start(black_box(secret).clone(), &mut rng).unwrap();
-    let (verifier, answer) = Verifier::<P256Sha256>::start(&parties, record, &share, &mut rng).unwrap();
-    let (confirmation, ours) = prover.finish(&parties, &answer.share, &answer.confirmation).unwrap();
+    let (prover, share) = Prover::<S>::start(black_box(secret).clone(), &mut rng).unwrap();
+    let (verifier, answer) = Verifier::<S>::start(&parties, record, share.as_ref(), &mut rng).unwrap();
+    let (confirmation, ours) = prover.finish(&parties, answer.share.as_ref(), &answer.confirmation).unwrap();
     let theirs = verifier.finish(&confirmation).unwrap();
     assert_eq!(ours.into_key().expose(), theirs.into_key().expose());
 }
 
 /// Two messages answered.
-fn server(user: Option<Credential>) -> Duration {
+fn server<S: SaslSuite>(user: Option<Credential>) -> Duration {
     let mut rng = system_rng();
-    let row = registry::find(&NAME).unwrap();
+    let row = registry::find(&S::NAME).unwrap();
     let binding = || Some(ChannelBinding::tls_exporter([0x42; 32]));
     let setup = ClientSetup {
         authcid: "alice".into(),
@@ -102,9 +118,10 @@ struct Store {
 }
 
 impl Store {
-    fn user(password: &str) -> Credential {
-        let record = Record::enroll("alice", password.as_bytes(), Ksf::CHEAPEST, &mut system_rng());
-        Credential::Spake2Plus(record.unwrap())
+    fn user<S: SaslSuite>(password: &str) -> Credential {
+        let (name, password) = ("alice", Password::new(password));
+        let store = SharedPassword::new(name, password, Preparation::None, system_rng()).unwrap();
+        store.with_ksf(Ksf::CHEAPEST).lookup(&S::NAME, name).unwrap().unwrap()
     }
 }
 

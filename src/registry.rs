@@ -87,9 +87,12 @@ pub enum Credential {
     /// SCRAM's salt, iteration count, StoredKey and ServerKey.
     #[cfg(feature = "scram")]
     Scram(crate::scram::StoredCredential),
-    /// SPAKE2+'s hash parameters, salt, w0 and L.
+    /// The hash parameters, salt, w0 and L of SPAKE2+ on P-256.
     #[cfg(feature = "spake2plus")]
     Spake2Plus(crate::spake2plus::Record),
+    /// The hash parameters, salt, w0 and L of SPAKE2+ on edwards25519.
+    #[cfg(feature = "spake2plus")]
+    Spake2PlusEd25519(crate::spake2plus::Record<crate::spake2plus::Edwards25519>),
     /// OPAQUE's server keys, hash parameters and registration record.
     #[cfg(feature = "opaque")]
     Opaque(crate::opaque::Record),
@@ -217,13 +220,9 @@ static ROWS: &[Registered] = &[
     #[cfg(feature = "cpace")]
     cpace_row(crate::cpace::X25519_PLUS),
     #[cfg(feature = "spake2plus")]
-    Registered {
-        name: crate::spake2plus::NAME,
-        properties: |_| crate::spake2plus::properties(),
-        client: crate::spake2plus::Spake2PlusClient::boxed,
-        server: crate::spake2plus::Spake2PlusServer::boxed,
-        enroll: crate::spake2plus::enroll,
-    },
+    spake2plus_row::<crate::spake2plus::Ed25519Sha256>(),
+    #[cfg(feature = "spake2plus")]
+    spake2plus_row::<crate::spake2plus::P256Sha256>(),
     #[cfg(feature = "opaque")]
     Registered {
         name: crate::opaque::NAME,
@@ -283,6 +282,18 @@ const fn srp_plus(name: MechanismName) -> Registered {
         client: plus::SrpPlusClient::boxed,
         server: plus::SrpPlusServer::boxed,
         enroll: plus::enroll,
+    }
+}
+
+#[cfg(feature = "spake2plus")]
+const fn spake2plus_row<S: crate::spake2plus::SaslSuite>() -> Registered {
+    use crate::spake2plus;
+    Registered {
+        name: S::NAME,
+        properties: |_| spake2plus::properties(),
+        client: spake2plus::Spake2PlusClient::<S>::boxed,
+        server: spake2plus::Spake2PlusServer::<S>::boxed,
+        enroll: spake2plus::enroll::<S>,
     }
 }
 

@@ -156,10 +156,14 @@ impl<'a> Reader<'a> {
     /// Two octets of length, big-endian, then as many octets.
     pub(crate) fn field(&mut self) -> Result<&'a [u8]> {
         let length = u16::from_be_bytes(*self.array()?);
-        let (field, rest) =
-            self.0.split_at_checked(length.into()).ok_or_else(|| Error::new(&rules::WRONG_LENGTH))?;
+        self.octets(length.into())
+    }
+
+    pub(crate) fn octets(&mut self, length: usize) -> Result<&'a [u8]> {
+        let (octets, rest) =
+            self.0.split_at_checked(length).ok_or_else(|| Error::new(&rules::WRONG_LENGTH))?;
         self.0 = rest;
-        Ok(field)
+        Ok(octets)
     }
 
     pub(crate) fn array<const LEN: usize>(&mut self) -> Result<&'a [u8; LEN]> {

@@ -1,4 +1,4 @@
-//! SPAKE2PLUS-P256-PLUS and OPAQUE-R255-PLUS: what must succeed, and each way to fail.
+//! The SPAKE2+ mechanisms and OPAQUE-R255-PLUS: what must succeed, and each way to fail.
 #![cfg(all(feature = "spake2plus", feature = "opaque"))]
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
@@ -25,7 +25,7 @@ const PASSWORD: &str = "correct horse";
 /// Where the hash parameters stand in the second message.
 const KSF: std::ops::Range<usize> = 2..2 + ksf::ENCODED_LEN;
 
-/// One of the two mechanisms, with what differs between them.
+/// One of the mechanisms, with what differs between them.
 struct Family {
     name: MechanismName,
     wrong_confirmation: &'static Rule,
@@ -34,9 +34,20 @@ struct Family {
     record: fn(&str) -> Credential,
 }
 
-static FAMILIES: [Family; 2] = [
+static FAMILIES: [Family; 3] = [
     Family {
-        name: spake2plus::NAME,
+        name: spake2plus::ED25519_PLUS,
+        wrong_confirmation: &spake2plus::rules::WRONG_CONFIRMATION,
+        messages: 5,
+        key_len: 32,
+        record: |password| {
+            let record =
+                spake2plus::Record::enroll(ALICE, password.as_bytes(), Ksf::CHEAPEST, &mut system_rng());
+            Credential::Spake2PlusEd25519(record.unwrap())
+        },
+    },
+    Family {
+        name: spake2plus::P256_PLUS,
         wrong_confirmation: &spake2plus::rules::WRONG_CONFIRMATION,
         messages: 5,
         key_len: 32,
@@ -59,6 +70,10 @@ static FAMILIES: [Family; 2] = [
         },
     },
 ];
+
+const ED25519: usize = 0;
+const P256: usize = 1;
+const OPAQUE: usize = 2;
 
 /// A store whose one user is [`ALICE`].
 #[derive(Clone)]
@@ -85,7 +100,7 @@ impl CredentialStore for Store {
 
 fn context() -> Context {
     Context::between("alice@wonderland.example/phone", BOB)
-        .with_mechanisms([spake2plus::NAME, opaque::NAME])
+        .with_mechanisms([spake2plus::ED25519_PLUS, spake2plus::P256_PLUS, opaque::NAME])
         .with_binding_types([BindingType::TlsExporter])
         .with_offer(*b"<security/>")
 }
@@ -442,7 +457,7 @@ fn swapped_roles_fail() {
 
 fn renamed(initiator: &str, responder: &str) -> Context {
     Context::between(initiator, responder)
-        .with_mechanisms([spake2plus::NAME, opaque::NAME])
+        .with_mechanisms([spake2plus::ED25519_PLUS, spake2plus::P256_PLUS, opaque::NAME])
         .with_binding_types([BindingType::TlsExporter])
         .with_offer(*b"<security/>")
 }
@@ -557,8 +572,8 @@ fn a_binding_is_required() {
         assert!(row.server(server.clone(), &mut rng).err().unwrap().is(&registry::rules::BINDING_MISSING));
     }
     for error in [
-        spake2plus::Spake2PlusClient::new(client.clone(), &mut rng).err(),
-        spake2plus::Spake2PlusServer::new(server.clone(), &mut rng).err(),
+        <spake2plus::Spake2PlusClient>::new(client.clone(), &mut rng).err(),
+        <spake2plus::Spake2PlusServer>::new(server.clone(), &mut rng).err(),
         opaque::OpaqueClient::new(client, &mut rng).err(),
         opaque::OpaqueServer::new(server, &mut rng).err(),
     ] {
@@ -777,8 +792,8 @@ fn the_client_speaks_first() {
 // Hostile group elements.
 
 #[test]
-fn a_spake2plus_share_outside_the_curve_is_refused_on_both_sides() {
-    let family = &FAMILIES[0];
+fn a_p256_share_outside_the_curve_is_refused_on_both_sides() {
+    let family = &FAMILIES[P256];
     let setup = family.server_setup();
     for index in [2, 3] {
         let (valid, _) = family.before(&setup, index);
@@ -800,19 +815,67 @@ fn a_spake2plus_share_outside_the_curve_is_refused_on_both_sides() {
 }
 
 #[test]
+fn an_edwards25519_share_that_is_no_point_or_of_small_order_is_refused_on_both_sides() {
+    let family = &FAMILIES[ED25519];
+    let setup = family.server_setup();
+    // No point; the neutral element; the point of order two; one of order four; y above the prime.
+    let (mut no_point, mut neutral, mut order_two, order_four, above) =
+        ([0; 32], [0; 32], [0xff; 32], [0; 32], [0xff; 32]);
+    no_point[0] = 2;
+    neutral[0] = 1;
+    (order_two[0], order_two[31]) = (0xec, 0x7f);
+    for share in [no_point, neutral, order_two, order_four, above] {
+        for index in [2, 3] {
+            let (mut message, mut receiver) = family.before(&setup, index);
+            message[2..34].copy_from_slice(&share);
+            breaks(receiver.step(&message), &spake2plus::rules::BAD_SHARE);
+        }
+    }
+}
+
+#[test]
 fn a_spake2plus_share_that_comes_back_is_no_share_of_the_server() {
-    let family = &FAMILIES[0];
-    let (mut answer, _) = family.before(&family.server_setup(), 3);
-    let (mut client, mut server) = family.pair();
-    let record = sent(server.step(&sent(client.step(&[]))));
-    let share = sent(client.step(&record));
-    answer[2..67].copy_from_slice(&share[2..]);
-    breaks(client.step(&answer), family.wrong_confirmation);
+    for family in [&FAMILIES[ED25519], &FAMILIES[P256]] {
+        let (mut answer, _) = family.before(&family.server_setup(), 3);
+        let (mut client, mut server) = family.pair();
+        let record = sent(server.step(&sent(client.step(&[]))));
+        let share = sent(client.step(&record));
+        answer[2..share.len()].copy_from_slice(&share[2..]);
+        breaks(client.step(&answer), family.wrong_confirmation);
+    }
+}
+
+#[test]
+fn a_spake2plus_record_of_the_other_group_is_not_used() {
+    for (ours, theirs) in [(ED25519, P256), (P256, ED25519)] {
+        let family = &FAMILIES[ours];
+        let (first, _) = family.before(&with_credential(None), 0);
+        let other = (FAMILIES[theirs].record)(PASSWORD);
+        let mut server = family.server(with_credential(Some(other)));
+        breaks(server.step(&first), &registry::rules::WRONG_CREDENTIAL);
+    }
+    let Credential::Spake2Plus(record) = (FAMILIES[P256].record)(PASSWORD) else { panic!("not P-256") };
+    let read = spake2plus::Record::<spake2plus::Edwards25519>::from_bytes(&record.to_bytes().unwrap());
+    assert!(read.unwrap_err().is(&spake2plus::rules::BAD_RECORD));
+}
+
+#[test]
+fn one_user_has_a_record_for_each_mechanism() {
+    let mut store = registry::MemoryStore::new(&mut system_rng());
+    for family in &FAMILIES {
+        store.insert(&family.name, ALICE, (family.record)(PASSWORD)).unwrap();
+    }
+    let credentials: Arc<dyn CredentialStore> = Arc::new(store);
+    for family in &FAMILIES {
+        let setup = ServerSetup { credentials: credentials.clone(), ..with_credential(None) };
+        let mut server = family.server(setup);
+        run(&mut *family.client(client_setup()), &mut *server, |_, message| message).unwrap();
+    }
 }
 
 #[test]
 fn an_opaque_element_outside_the_group_is_refused_on_both_sides() {
-    let family = &FAMILIES[1];
+    let family = &FAMILIES[OPAQUE];
     let setup = family.server_setup();
     // The identity, a negative encoding, one above the prime.
     let mut negative = [0; 32];
@@ -830,7 +893,7 @@ fn an_opaque_element_outside_the_group_is_refused_on_both_sides() {
 
 #[test]
 fn an_opaque_server_that_reflects_the_blinded_element_is_refused() {
-    let family = &FAMILIES[1];
+    let family = &FAMILIES[OPAQUE];
     let (mut client, mut server) = family.pair();
     let first = sent(client.step(&[]));
     let mut second = sent(server.step(&first));
@@ -845,11 +908,18 @@ fn records_survive_storage_and_damage_is_noticed() {
     for family in &FAMILIES {
         let read = |bytes: &[u8]| match family.name {
             ref name if *name == opaque::NAME => opaque::Record::from_bytes(bytes).map(Credential::Opaque),
-            _ => spake2plus::Record::from_bytes(bytes).map(Credential::Spake2Plus),
+            ref name if *name == spake2plus::P256_PLUS => {
+                spake2plus::Record::from_bytes(bytes).map(Credential::Spake2Plus)
+            }
+            _ => spake2plus::Record::from_bytes(bytes).map(Credential::Spake2PlusEd25519),
         };
         let (stored, damaged) = match (family.record)(PASSWORD) {
             Credential::Spake2Plus(record) => {
-                assert_eq!(record.to_bytes().unwrap().len(), spake2plus::RECORD_LEN);
+                assert_eq!(record.to_bytes().unwrap().len(), <spake2plus::Record>::LEN);
+                (record.to_bytes().unwrap().to_vec(), &spake2plus::rules::BAD_RECORD)
+            }
+            Credential::Spake2PlusEd25519(record) => {
+                assert_eq!(record.to_bytes().unwrap().len(), 94);
                 (record.to_bytes().unwrap().to_vec(), &spake2plus::rules::BAD_RECORD)
             }
             Credential::Opaque(record) => {
@@ -870,13 +940,13 @@ fn records_survive_storage_and_damage_is_noticed() {
             read(&bytes).unwrap_err()
         };
         assert!(edited(&|bytes| bytes.push(0)).is(damaged));
-        assert!(edited(&|bytes| bytes[0] = 2).is(damaged));
+        assert!(edited(&|bytes| bytes[0] = 3).is(damaged));
         assert!(edited(&|bytes| bytes[2] = 0xff).is(&ksf::rules::EXCESSIVE_WORK));
         // SPAKE2+: w0 at the order or above. OPAQUE: the private key likewise.
         let secret = if family.messages == 5 { 30..62 } else { 78..110 };
         assert!(edited(&|bytes| bytes[secret.clone()].fill(0xff)).is(damaged));
         // SPAKE2+: L off the curve. OPAQUE: the user's public key is the identity.
-        let element = if family.messages == 5 { 62..127 } else { 142..174 };
+        let element = if family.messages == 5 { 62..stored.len() } else { 142..174 };
         assert!(edited(&|bytes| bytes[element.clone()].fill(0)).is(damaged));
     }
 }
@@ -887,7 +957,7 @@ fn records_and_secrets_do_not_show_themselves() {
         let shown = format!("{:?}", (family.record)(PASSWORD));
         assert!(shown.contains("redacted") && shown.len() < 120, "{shown}");
     }
-    let secret = spake2plus::ProverSecret::derive(b"password", b"", b"", Ksf::CHEAPEST, &[7; 16]).unwrap();
+    let secret = <spake2plus::ProverSecret>::derive(b"password", b"", b"", Ksf::CHEAPEST, &[7; 16]).unwrap();
     assert_eq!(format!("{secret:?}"), "ProverSecret(redacted)");
     assert_eq!(format!("{:?}", secret.verifier_secret()), "VerifierSecret(redacted)");
     assert_eq!(format!("{:?}", ServerKeys::generate(&mut system_rng())), "ServerKeys(redacted)");
@@ -901,7 +971,7 @@ fn the_opaque_export_key_is_that_of_registration_at_each_login() {
         opaque::Record::enroll(keys, ALICE, PASSWORD.as_bytes(), Ksf::CHEAPEST, &mut rng).unwrap();
     assert_eq!(registered.len(), 64);
     for _ in 0..2 {
-        let mut server = FAMILIES[1].server(with_credential(Some(Credential::Opaque(record.clone()))));
+        let mut server = FAMILIES[OPAQUE].server(with_credential(Some(Credential::Opaque(record.clone()))));
         let (first, client) = opaque::ClientReady::new(client_setup(), &mut rng).unwrap().start();
         let logged_in = client.handle(&sent(server.step(&first))).unwrap();
         assert_eq!(logged_in.export_key.expose(), registered.expose());
@@ -926,11 +996,11 @@ fn one_set_of_opaque_server_keys_serves_many_users() {
 #[test]
 fn opaque_keys_other_than_those_of_registration_open_nothing() {
     let mut rng = system_rng();
-    let Credential::Opaque(record) = (FAMILIES[1].record)(PASSWORD) else { panic!("not OPAQUE") };
+    let Credential::Opaque(record) = (FAMILIES[OPAQUE].record)(PASSWORD) else { panic!("not OPAQUE") };
     let upload = record.to_bytes()[opaque::RECORD_LEN - opaque::UPLOAD_LEN..].try_into().unwrap();
     let other = Arc::new(ServerKeys::generate(&mut rng));
     let record = opaque::Record::new(other, record.ksf(), &upload).unwrap();
-    FAMILIES[1].client_refuses(client_setup(), with_credential(Some(Credential::Opaque(record))));
+    FAMILIES[OPAQUE].client_refuses(client_setup(), with_credential(Some(Credential::Opaque(record))));
 }
 
 #[test]

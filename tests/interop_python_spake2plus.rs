@@ -1,4 +1,4 @@
-//! Both roles of SPAKE2PLUS-P256-PLUS against a Python program that was written from the document alone.
+//! Both roles of the SPAKE2+ mechanisms against a Python program that was written from the document alone.
 #![cfg(feature = "spake2plus")]
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
@@ -12,9 +12,8 @@ use std::sync::Arc;
 use countersign::ksf::Ksf;
 use countersign::mechanism::Step;
 use countersign::prep::Preparation;
-use countersign::registry::{self, ClientSetup, Credential, CredentialStore, ServerSetup};
-use countersign::secret::SecretBytes;
-use countersign::spake2plus::{NAME, Record, rules};
+use countersign::registry::{self, ClientSetup, ServerSetup, SharedPassword};
+use countersign::spake2plus::{ED25519_PLUS, P256_PLUS, rules};
 use countersign::{
     BindingType, ChannelBinding, Context, Mechanism, MechanismName, Password, Result, system_rng,
 };
@@ -22,6 +21,7 @@ use peer::{Peer, hex, script};
 use serde_json::{Value, json};
 
 const SCRIPT: &str = "spake2plus_peer.py";
+const NAMES: [MechanismName; 2] = [ED25519_PLUS, P256_PLUS];
 const ALICE: &str = "alice@wonderland.example";
 const PASSWORD: &str = "kr\u{e4}ftig genug";
 const OTHER_PASSWORD: &str = "kraftig genug";
@@ -34,15 +34,15 @@ fn python_is_there() -> bool {
     common::peer_or_skip("python3 with argon2-cffi", import.is_ok_and(|status| status.success()))
 }
 
-fn python(role: &str, password: &str, ksf: Ksf) -> Peer {
+fn python(name: &MechanismName, role: &str, password: &str, ksf: Ksf) -> Peer {
     let setup = json!({
-        "mechanism": NAME.as_str(),
+        "mechanism": name.as_str(),
         "password": password,
         "authcid": ALICE,
         "authzid": "",
         "initiator": context().initiator(),
         "responder": context().responder(),
-        "mechanisms": [NAME.as_str()],
+        "mechanisms": NAMES.each_ref().map(MechanismName::as_str),
         "binding_types": ["tls-exporter"],
         "cb_type": "tls-exporter",
         "cb_data": hex(binding().data()),
@@ -58,7 +58,7 @@ fn ksfs() -> [Ksf; 3] {
 
 fn context() -> Context {
     Context::between("alice@wonderland.example/phone", "bob@home.example/laptop")
-        .with_mechanisms([NAME])
+        .with_mechanisms(NAMES)
         .with_binding_types([BindingType::TlsExporter])
         .with_offer(*b"<security/>")
 }
@@ -67,23 +67,7 @@ fn binding() -> ChannelBinding {
     ChannelBinding::tls_exporter([0x42; 32])
 }
 
-struct Alice {
-    ksf: Ksf,
-    seed: SecretBytes,
-}
-
-impl CredentialStore for Alice {
-    fn lookup(&self, _: &MechanismName, authcid: &str) -> Result<Option<Credential>> {
-        let record = Record::enroll(ALICE, PASSWORD.as_bytes(), self.ksf, &mut system_rng())?;
-        Ok((authcid == ALICE).then_some(Credential::Spake2Plus(record)))
-    }
-
-    fn simulation_seed(&self) -> &SecretBytes {
-        &self.seed
-    }
-}
-
-fn our_client() -> Box<dyn Mechanism> {
+fn our_client(name: &MechanismName) -> Box<dyn Mechanism> {
     let setup = ClientSetup {
         authcid: ALICE.into(),
         authzid: None,
@@ -92,13 +76,15 @@ fn our_client() -> Box<dyn Mechanism> {
         binding: Some(binding()),
         context: context(),
     };
-    registry::find(&NAME).unwrap().client(setup, &mut system_rng()).unwrap()
+    registry::find(name).unwrap().client(setup, &mut system_rng()).unwrap()
 }
 
-fn our_server(ksf: Ksf) -> Box<dyn Mechanism> {
-    let credentials = Arc::new(Alice { ksf, seed: SecretBytes::new(vec![1; 32]) });
+fn our_server(name: &MechanismName, ksf: Ksf) -> Box<dyn Mechanism> {
+    let password = Password::new(PASSWORD);
+    let credentials = SharedPassword::new(ALICE, password, Preparation::SaslPrep, system_rng()).unwrap();
+    let credentials = Arc::new(credentials.with_ksf(ksf));
     let setup = ServerSetup { credentials, binding: Some(binding()), context: context() };
-    registry::find(&NAME).unwrap().server(setup, &mut system_rng()).unwrap()
+    registry::find(name).unwrap().server(setup, &mut system_rng()).unwrap()
 }
 
 fn continued(step: Result<Step>) -> Vec<u8> {
@@ -129,8 +115,8 @@ fn our_client_and_the_python_server_agree_on_a_key() {
     if !python_is_there() {
         return;
     }
-    for ksf in ksfs() {
-        let (mut peer, mut client) = (python("server", PASSWORD, ksf), our_client());
+    for (name, ksf) in NAMES.into_iter().flat_map(|name| ksfs().map(|ksf| (name.clone(), ksf))) {
+        let (mut peer, mut client) = (python(&name, "server", PASSWORD, ksf), our_client(&name));
         let share = up_to_the_share(&mut peer, &mut *client);
         let Step::Finished { reply: Some(last), outcome } = client.step(&share).unwrap() else {
             panic!("not finished")
@@ -145,8 +131,8 @@ fn the_python_client_and_our_server_agree_on_a_key() {
     if !python_is_there() {
         return;
     }
-    for ksf in ksfs() {
-        let (mut peer, mut server) = (python("client", PASSWORD, ksf), our_server(ksf));
+    for (name, ksf) in NAMES.into_iter().flat_map(|name| ksfs().map(|ksf| (name.clone(), ksf))) {
+        let (mut peer, mut server) = (python(&name, "client", PASSWORD, ksf), our_server(&name, ksf));
         answer_twice(&mut peer, &mut *server);
         let Step::Finished { reply: None, outcome } = server.step(&peer.receive()).unwrap() else {
             panic!("not finished")
@@ -161,9 +147,12 @@ fn our_client_refuses_a_python_server_with_another_password() {
     if !python_is_there() {
         return;
     }
-    let (mut peer, mut client) = (python("server", OTHER_PASSWORD, Ksf::CHEAPEST), our_client());
-    let share = up_to_the_share(&mut peer, &mut *client);
-    assert!(client.step(&share).unwrap_err().is(&rules::WRONG_CONFIRMATION));
+    for name in NAMES {
+        let (mut peer, mut client) =
+            (python(&name, "server", OTHER_PASSWORD, Ksf::CHEAPEST), our_client(&name));
+        let share = up_to_the_share(&mut peer, &mut *client);
+        assert!(client.step(&share).unwrap_err().is(&rules::WRONG_CONFIRMATION));
+    }
 }
 
 #[test]
@@ -171,11 +160,14 @@ fn a_python_client_with_another_password_refuses_our_server() {
     if !python_is_there() {
         return;
     }
-    let (mut peer, mut server) = (python("client", OTHER_PASSWORD, Ksf::CHEAPEST), our_server(Ksf::CHEAPEST));
-    answer_twice(&mut peer, &mut *server);
-    assert_eq!(peer.read("error"), "the server's confirmation is wrong");
-    let guess = [&[1, 5][..], &[0; 32]].concat();
-    assert!(server.step(&guess).unwrap_err().is(&rules::WRONG_CONFIRMATION));
+    for name in NAMES {
+        let (mut peer, mut server) =
+            (python(&name, "client", OTHER_PASSWORD, Ksf::CHEAPEST), our_server(&name, Ksf::CHEAPEST));
+        answer_twice(&mut peer, &mut *server);
+        assert_eq!(peer.read("error"), "the server's confirmation is wrong");
+        let guess = [&[1, 5][..], &[0; 32]].concat();
+        assert!(server.step(&guess).unwrap_err().is(&rules::WRONG_CONFIRMATION));
+    }
 }
 
 #[test]
@@ -183,14 +175,16 @@ fn a_python_server_refuses_a_changed_confirmation() {
     if !python_is_there() {
         return;
     }
-    let (mut peer, mut client) = (python("server", PASSWORD, Ksf::CHEAPEST), our_client());
-    let share = up_to_the_share(&mut peer, &mut *client);
-    let Step::Finished { reply: Some(mut last), .. } = client.step(&share).unwrap() else {
-        panic!("not finished")
-    };
-    *last.last_mut().unwrap() ^= 1;
-    peer.send(&last);
-    assert_eq!(peer.read("error"), "the client's confirmation is wrong");
+    for name in NAMES {
+        let (mut peer, mut client) = (python(&name, "server", PASSWORD, Ksf::CHEAPEST), our_client(&name));
+        let share = up_to_the_share(&mut peer, &mut *client);
+        let Step::Finished { reply: Some(mut last), .. } = client.step(&share).unwrap() else {
+            panic!("not finished")
+        };
+        *last.last_mut().unwrap() ^= 1;
+        peer.send(&last);
+        assert_eq!(peer.read("error"), "the client's confirmation is wrong");
+    }
 }
 
 #[test]
@@ -201,5 +195,5 @@ fn python_recomputes_the_examples_of_the_document() {
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/vectors/spake2plus_sasl.json");
     let output = script(SCRIPT).args(["check", file]).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    assert_eq!(serde_json::from_slice::<Value>(&output.stdout).unwrap(), json!({ "checked": 2 }));
+    assert_eq!(serde_json::from_slice::<Value>(&output.stdout).unwrap(), json!({ "checked": 3 }));
 }

@@ -25,7 +25,7 @@ const FILES: [(&str, usize); 31] = [
     ("scram_stored_verifiers.json", 4),
     ("spake2plus_registration_derived.json", 1),
     ("spake2plus_rfc9383.json", 4),
-    ("spake2plus_sasl.json", 2),
+    ("spake2plus_sasl.json", 3),
     ("srp6a_leading_zero_derived.json", 12),
     ("srp6a_picl_leading_zeros.json", 2),
     ("srp6a_rfc5054_appendix_b.json", 1),

@@ -163,10 +163,15 @@ impl SharedPassword {
                 .map(Credential::Scram);
         }
         #[cfg(feature = "spake2plus")]
-        if let Some(ksf) = self.ksf.filter(|_| *mechanism == crate::spake2plus::NAME) {
-            let password = self.preparation.prepare(&self.password)?;
-            return crate::spake2plus::Record::enroll(&self.authcid, password.expose(), ksf, rng)
-                .map(Credential::Spake2Plus);
+        if let Some(ksf) = self.ksf {
+            use crate::spake2plus::{ED25519_PLUS, Ed25519Sha256, P256_PLUS, P256Sha256, enroll_with};
+            let (authcid, password, preparation) = (&self.authcid, &self.password, self.preparation);
+            if *mechanism == ED25519_PLUS {
+                return enroll_with::<Ed25519Sha256>(authcid, password, preparation, ksf, rng);
+            }
+            if *mechanism == P256_PLUS {
+                return enroll_with::<P256Sha256>(authcid, password, preparation, ksf, rng);
+            }
         }
         #[cfg(feature = "opaque")]
         if let Some(ksf) = self.ksf.filter(|_| *mechanism == crate::opaque::NAME) {

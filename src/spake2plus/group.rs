@@ -1,175 +1,96 @@
-//! P-256 as SPAKE2+ uses it: checked shares, the points M and N, fixed-base multiplication.
+//! What SPAKE2+ needs of a group, and the groups that have it.
 
-use std::sync::LazyLock;
+use std::fmt::Debug;
+use std::ops::{Add, Sub};
 
-use p256::elliptic_curve::ff::{Field as _, FromUniformBytes as _, PrimeField as _};
-use p256::elliptic_curve::sec1::{FromSec1Point as _, ToSec1Point as _};
-use p256::elliptic_curve::{BatchNormalize as _, Group as _};
-use p256::{AffinePoint, FieldBytes, NistP256, ProjectivePoint, Scalar, Sec1Point};
-use primeorder::{LookupTable, Radix16Decomposition, Radix16Digits};
 use rand_core::CryptoRng;
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
-use super::{SHARE_LEN, rules};
-use crate::error::{Error, Result};
+use super::transcript::sealed::Sealed;
+use crate::error::Result;
 
-/// M of RFC 9383 section 4 for P-256, uncompressed.
-pub(crate) const M: [u8; SHARE_LEN] = [
-    0x04, 0x88, 0x6e, 0x2f, 0x97, 0xac, 0xe4, 0x6e, 0x55, 0xba, 0x9d, 0xd7, 0x24, 0x25, 0x79, 0xf2, 0x99,
-    0x3b, 0x64, 0xe1, 0x6e, 0xf3, 0xdc, 0xab, 0x95, 0xaf, 0xd4, 0x97, 0x33, 0x3d, 0x8f, 0xa1, 0x2f, 0x5f,
-    0xf3, 0x55, 0x16, 0x3e, 0x43, 0xce, 0x22, 0x4e, 0x0b, 0x0e, 0x65, 0xff, 0x02, 0xac, 0x8e, 0x5c, 0x7b,
-    0xe0, 0x94, 0x19, 0xc7, 0x85, 0xe0, 0xca, 0x54, 0x7d, 0x55, 0xa1, 0x2e, 0x2d, 0x20,
-];
+mod edwards25519;
+mod p256;
 
-/// N of RFC 9383 section 4 for P-256, uncompressed.
-pub(crate) const N: [u8; SHARE_LEN] = [
-    0x04, 0xd8, 0xbb, 0xd6, 0xc6, 0x39, 0xc6, 0x29, 0x37, 0xb0, 0x4d, 0x99, 0x7f, 0x38, 0xc3, 0x77, 0x07,
-    0x19, 0xc6, 0x29, 0xd7, 0x01, 0x4d, 0x49, 0xa2, 0x4b, 0x4f, 0x98, 0xba, 0xa1, 0x29, 0x2b, 0x49, 0x07,
-    0xd6, 0x0a, 0xa6, 0xbf, 0xad, 0xe4, 0x50, 0x08, 0xa6, 0x36, 0x33, 0x7f, 0x51, 0x68, 0xc6, 0x4d, 0x9b,
-    0xd3, 0x60, 0x34, 0x80, 0x8c, 0xd5, 0x64, 0x49, 0x0b, 0x1e, 0x65, 0x6e, 0xdb, 0xe7,
-];
+pub use edwards25519::Edwards25519;
+pub use p256::P256;
 
-static M_TABLE: LazyLock<FixedBase> = LazyLock::new(|| FixedBase::new(&M));
-static N_TABLE: LazyLock<FixedBase> = LazyLock::new(|| FixedBase::new(&N));
+/// Octets of an encoded scalar, in all groups.
+pub const SCALAR_LEN: usize = 32;
 
-/// `secret * M`, constant time.
-pub(super) fn times_m(secret: &Scalar) -> ProjectivePoint {
-    M_TABLE.mul(secret)
-}
-
-/// `secret * N`, constant time.
-pub(super) fn times_n(secret: &Scalar) -> ProjectivePoint {
-    N_TABLE.mul(secret)
-}
-
-/// The point M.
-pub(super) fn m() -> ProjectivePoint {
-    M_TABLE.0[0].select(1)
-}
-
-/// `secret * P`, constant time.
-pub(super) fn times_generator(secret: &Scalar) -> ProjectivePoint {
-    ProjectivePoint::mul_by_generator(secret)
-}
-
-/// A scalar in `[1, n - 1]`: the first draw of 32 octets that is one, big-endian.
-pub(super) fn random_scalar(rng: &mut (impl CryptoRng + ?Sized)) -> Zeroizing<Scalar> {
-    let mut octets = Zeroizing::new([0; 32]);
-    loop {
-        rng.fill_bytes(octets.as_mut_slice());
-        if let Some(scalar) = parse_scalar(&octets).filter(|scalar| !bool::from(scalar.is_zero())) {
-            return Zeroizing::new(scalar);
-        }
-    }
-}
-
-/// A scalar below the order, 32 octets big-endian.
-pub(crate) fn parse_scalar(octets: &[u8; 32]) -> Option<Scalar> {
-    Scalar::from_repr(FieldBytes::from(*octets)).into_option()
-}
-
-/// 40 octets, big-endian, modulo the order.
-pub(super) fn reduce(octets: &[u8; 40]) -> Scalar {
-    let mut wide = Zeroizing::new([0; 64]);
-    wide[24..].copy_from_slice(octets);
-    Scalar::from_uniform_bytes(&wide)
-}
-
-/// A point of the curve that is not at infinity; every such point of P-256 is in the prime-order group.
-pub(super) fn parse_point(octets: &[u8]) -> Result<ProjectivePoint> {
-    if octets.len() != SHARE_LEN {
-        return Err(Error::new(&rules::BAD_SHARE));
-    }
-    let encoded = Sec1Point::from_bytes(octets).map_err(|_| Error::new(&rules::BAD_SHARE))?;
-    AffinePoint::from_sec1_point(&encoded)
-        .into_option()
-        .map(ProjectivePoint::from)
-        .filter(|point| !bool::from(point.is_identity()))
-        .ok_or_else(|| Error::new(&rules::BAD_SHARE))
-}
-
-/// Uncompressed encodings, with one inversion for all.
+/// A group of RFC 9383 section 4, of order `h * p` with a prime p.
 ///
-/// # Errors
-/// [`rules::NEUTRAL_ELEMENT`] when one of them is at infinity.
-pub(super) fn encode<const COUNT: usize>(
-    points: &[ProjectivePoint; COUNT],
-) -> Result<Zeroizing<[[u8; SHARE_LEN]; COUNT]>> {
-    let mut encoded = Zeroizing::new([[0; SHARE_LEN]; COUNT]);
-    for (out, point) in encoded.iter_mut().zip(ProjectivePoint::batch_normalize(points)) {
-        // The encoding of infinity is one octet.
-        let octets = Zeroizing::new(point.to_sec1_point(false).as_bytes().to_vec());
-        if octets.len() != SHARE_LEN {
-            return Err(Error::new(&rules::NEUTRAL_ELEMENT));
-        }
-        out.copy_from_slice(&octets);
-    }
-    Ok(encoded)
-}
+/// Sealed: the groups of this crate are [`P256`] and [`Edwards25519`].
+pub trait Group: Sealed + Clone + Send + 'static {
+    /// A point as octets: an array of [`Group::SHARE_LEN`].
+    type Share: AsRef<[u8]> + for<'a> TryFrom<&'a [u8]> + Copy + Debug + Eq + Zeroize + Send + Sync;
 
-/// Multiples `1..=8` of `256^i * base`, so that a multiplication is additions and four doublings.
-struct FixedBase([LookupTable<ProjectivePoint>; 33]);
+    /// Octets of a point: 65 on P-256, uncompressed; 32 on edwards25519.
+    const SHARE_LEN: usize;
 
-impl FixedBase {
-    fn new(base: &[u8; SHARE_LEN]) -> Self {
-        let mut power = parse_point(base).expect("M and N are points of the curve");
-        Self(std::array::from_fn(|_| {
-            let row = LookupTable::new(power);
-            power = (0..8).fold(power, |point, _| point.double());
-            row
-        }))
-    }
+    #[doc(hidden)]
+    type Scalar: Copy + Zeroize + Send;
 
-    fn mul(&self, secret: &Scalar) -> ProjectivePoint {
-        let digits = Radix16Decomposition::<Radix16Digits<NistP256>>::new(secret);
-        let mut even = self.0[32].select(digits[64]);
-        let mut odd = ProjectivePoint::IDENTITY;
-        for (i, row) in self.0[..32].iter().enumerate() {
-            even += row.select(digits[2 * i]);
-            odd += row.select(digits[2 * i + 1]);
-        }
-        (0..4).fold(odd, |point, _| point.double()) + even
-    }
-}
+    #[doc(hidden)]
+    type Point: Copy + Zeroize + Send + Add<Output = Self::Point> + Sub<Output = Self::Point>;
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+    /// First octet of a stored record, one for each group.
+    #[doc(hidden)]
+    const RECORD_FORMAT: u8;
 
-    #[test]
-    fn fixed_base_agrees_with_the_general_multiplication() {
-        let mut rng = crate::system_rng();
-        for table in [&*M_TABLE, &*N_TABLE] {
-            let base = table.0[0].select(1);
-            let scalars = [Scalar::ZERO, Scalar::ONE, -Scalar::ONE, Scalar::from(0x8888_8888_8888_8888u64)];
-            for scalar in scalars.into_iter().chain((0..32).map(|_| *random_scalar(&mut rng))) {
-                assert_eq!(table.mul(&scalar), base * scalar);
-            }
-        }
-    }
+    #[doc(hidden)]
+    const M: Self::Share;
 
-    #[test]
-    fn only_points_of_the_curve_are_shares() {
-        assert!(parse_point(&M).is_ok());
-        let infinity = [0; 1];
-        let (mut off_curve, mut compressed, mut zeros, mut hybrid) = (M, M, [0; SHARE_LEN], M);
-        off_curve[64] ^= 1;
-        compressed[0] = 0x02;
-        zeros[0] = 0x04;
-        hybrid[0] = 0x06;
-        let above_the_prime = [&[0x04], [0xff; 32].as_slice(), &M[33..]].concat();
-        for octets in [
-            &infinity[..],
-            &off_curve,
-            &compressed,
-            &compressed[..33],
-            &zeros,
-            &hybrid,
-            &above_the_prime,
-            &M[..64],
-            &[],
-        ] {
-            assert!(parse_point(octets).unwrap_err().is(&rules::BAD_SHARE), "{octets:02x?}");
-        }
-    }
+    #[doc(hidden)]
+    const N: Self::Share;
+
+    /// A scalar below p.
+    #[doc(hidden)]
+    fn parse_scalar(octets: &[u8; SCALAR_LEN]) -> Option<Self::Scalar>;
+
+    /// The reverse of [`Group::parse_scalar`].
+    #[doc(hidden)]
+    fn encode_scalar(scalar: &Self::Scalar) -> Zeroizing<[u8; SCALAR_LEN]>;
+
+    /// A scalar in `[1, p - 1]`: the first draw of 32 octets that is one.
+    #[doc(hidden)]
+    fn random_scalar(rng: &mut (impl CryptoRng + ?Sized)) -> Zeroizing<Self::Scalar>;
+
+    /// 40 octets, big-endian, modulo p.
+    #[doc(hidden)]
+    fn reduce(octets: &[u8; 40]) -> Self::Scalar;
+
+    /// A point of the curve whose product with h is not the neutral element.
+    ///
+    /// # Errors
+    /// [`rules::BAD_SHARE`](super::rules::BAD_SHARE).
+    #[doc(hidden)]
+    fn parse_point(octets: &[u8]) -> Result<Self::Point>;
+
+    /// Encodings, with one inversion for all.
+    ///
+    /// # Errors
+    /// [`rules::NEUTRAL_ELEMENT`](super::rules::NEUTRAL_ELEMENT) when one of them is the neutral element.
+    #[doc(hidden)]
+    fn encode<const COUNT: usize>(points: &[Self::Point; COUNT]) -> Result<Zeroizing<[Self::Share; COUNT]>>;
+
+    /// The point M.
+    #[doc(hidden)]
+    fn m() -> Self::Point;
+
+    /// `secret * M`, constant time.
+    #[doc(hidden)]
+    fn times_m(secret: &Self::Scalar) -> Self::Point;
+
+    /// `secret * N`, constant time.
+    #[doc(hidden)]
+    fn times_n(secret: &Self::Scalar) -> Self::Point;
+
+    /// `secret * P`, constant time.
+    #[doc(hidden)]
+    fn times_generator(secret: &Self::Scalar) -> Self::Point;
+
+    /// `h * secret * point`, constant time.
+    #[doc(hidden)]
+    fn times_cofactor(point: Self::Point, secret: &Self::Scalar) -> Self::Point;
 }

@@ -1,12 +1,13 @@
-//! SPAKE2+ (RFC 9383) on P-256, and the SASL mechanism `SPAKE2PLUS-P256-PLUS`.
+//! SPAKE2+ (RFC 9383) on edwards25519 and P-256, and the SASL mechanisms `SPAKE2P-ED25519-PLUS` and
+//! `SPAKE2PLUS-P256-PLUS`.
 //!
 //! An augmented PAKE: the prover knows the password, the verifier holds a record from which the password can only
 //! be guessed at the price of the slow hash in [`Ksf`](crate::ksf::Ksf). A listener learns nothing to test
 //! guesses on, and an impostor of either side tests one guess for each run.
 //!
 //! [`Prover`] and [`Verifier`] are the protocol of RFC 9383 alone, for applications that carry it themselves.
-//! [`Spake2PlusClient`] and [`Spake2PlusServer`] are the SASL mechanism; its messages and transcript are described in
-//! `docs/sasl-pake.md`.
+//! [`Spake2PlusClient`] and [`Spake2PlusServer`] are the SASL mechanisms; their messages and transcript are described
+//! in `docs/sasl-pake.md`.
 //!
 //! # Security
 //! Multiplications and comparisons take the same time for all passwords and scalars. w0, w1, scalars, TT and all keys
@@ -22,53 +23,54 @@ mod verifier;
 mod wire;
 
 pub use client::{ClientReady, ExpectRecord, ExpectServerShare, Spake2PlusClient};
-pub use credential::{ProverSecret, RECORD_LEN, Record, SALT_LEN, VerifierSecret};
+pub use credential::{ProverSecret, Record, SALT_LEN, VerifierSecret};
+pub use group::{Edwards25519, Group, P256, SCALAR_LEN};
 pub use prover::Prover;
 pub use server::{ExpectClientConfirm, ExpectClientShare, ExpectIdentity, Spake2PlusServer};
-pub use transcript::{P256Sha256, P256Sha512, Suite};
+pub use transcript::{Ed25519Sha256, P256Sha256, P256Sha512, Suite};
 pub use verifier::{Verifier, VerifierMessage};
 
-pub(crate) use credential::enroll;
+pub(crate) use credential::{enroll, enroll_with};
 
 #[cfg(feature = "vectors")]
 pub(crate) use {
     credential::kdf_input,
-    group::{M, N, parse_scalar},
     transcript::{Keys, sealed},
     verifier::shared_transcript,
 };
 
 use crate::error::{ErrorKind, Rule};
 use crate::mechanism::{Guessing, MechanismName, Place, Properties, Side};
+use crate::registry::Credential;
 use crate::secret::{ProofVerified, SessionKey};
 
-/// The SASL mechanism's name.
-pub const NAME: MechanismName = MechanismName::from_static("SPAKE2PLUS-P256-PLUS");
+/// The SASL mechanism on edwards25519. Names have at most 20 characters, so this one is short.
+pub const ED25519_PLUS: MechanismName = MechanismName::from_static("SPAKE2P-ED25519-PLUS");
 
-/// Octets of a share: an uncompressed point.
-pub const SHARE_LEN: usize = 65;
+/// The SASL mechanism on P-256.
+pub const P256_PLUS: MechanismName = MechanismName::from_static("SPAKE2PLUS-P256-PLUS");
 
-/// Octets of a confirmation in the SASL mechanism.
+/// Octets of a confirmation in the SASL mechanisms.
 pub const CONFIRMATION_LEN: usize = 32;
 
 /// Rules of this module.
 pub mod rules {
     use super::{ErrorKind, Rule};
 
-    /// A share that is not a point of the curve, or is the point at infinity.
+    /// A share that is not a point of the curve, or is the neutral element or another point of small order.
     pub static BAD_SHARE: Rule = Rule {
         id: "spake2plus-bad-share",
         kind: ErrorKind::PeerMisbehaved,
         source: "RFC 9383 section 3.3",
-        what: "the peer's share is not a point of the curve other than infinity",
+        what: "the peer's share is not a point of the curve, or has small order",
         advice: "The peer is broken or hostile; do not try again.",
     };
-    /// Z, V or a share of ours came out at infinity.
+    /// Z, V or a share of ours came out as the neutral element.
     pub static NEUTRAL_ELEMENT: Rule = Rule {
         id: "spake2plus-neutral-element",
         kind: ErrorKind::PeerMisbehaved,
         source: "RFC 9383 section 3.3",
-        what: "the shared point is the point at infinity",
+        what: "the shared point is the neutral element",
         advice: "The peer tries to force the key; do not try again.",
     };
     /// A confirmation did not verify.
@@ -88,6 +90,41 @@ pub mod rules {
         advice: "Restore it from a backup, or enroll the user again.",
     };
 }
+
+/// A suite with a SASL mechanism: [`Ed25519Sha256`] and [`P256Sha256`].
+pub trait SaslSuite: Suite {
+    /// The mechanism's name.
+    const NAME: MechanismName;
+
+    #[doc(hidden)]
+    fn into_credential(record: Record<Self::Group>) -> Credential;
+
+    /// The record, if it is one of this suite.
+    #[doc(hidden)]
+    fn from_credential(credential: Credential) -> Option<Record<Self::Group>>;
+}
+
+macro_rules! sasl_suite {
+    ($suite:ty, $name:ident, $credential:ident) => {
+        impl SaslSuite for $suite {
+            const NAME: MechanismName = $name;
+
+            fn into_credential(record: Record<Self::Group>) -> Credential {
+                Credential::$credential(record)
+            }
+
+            fn from_credential(credential: Credential) -> Option<Record<Self::Group>> {
+                match credential {
+                    Credential::$credential(record) => Some(record),
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+sasl_suite!(Ed25519Sha256, ED25519_PLUS, Spake2PlusEd25519);
+sasl_suite!(P256Sha256, P256_PLUS, Spake2Plus);
 
 /// Who runs the protocol and about what: the first three items of TT. Both sides must have the same.
 ///
@@ -160,20 +197,21 @@ mod tests {
 
     /// What an attacker who knows w0 would send.
     #[test]
-    fn a_share_that_leads_to_infinity_is_refused_on_both_sides() {
-        let (parties, secret) = (Parties::default(), secret());
-        let share_p = group::encode(&[group::times_m(&secret.w0)]).unwrap()[0];
-        let verifier = Verifier::<P256Sha256>::start(
-            &parties,
-            &secret.verifier_secret(),
-            &share_p,
-            &mut crate::system_rng(),
-        );
+    fn a_share_that_leads_to_the_neutral_element_is_refused_on_both_sides() {
+        masks_alone_are_refused::<P256Sha256, P256>();
+        masks_alone_are_refused::<Ed25519Sha256, Edwards25519>();
+    }
+
+    fn masks_alone_are_refused<S: Suite<Group = G>, G: Group>() {
+        let (parties, mut rng) = (Parties::default(), crate::system_rng());
+        let secret = ProverSecret::<G>::derive(b"password", b"", b"", Ksf::CHEAPEST, &[7; SALT_LEN]).unwrap();
+        let share_p = G::encode(&[G::times_m(&secret.w0)]).unwrap()[0];
+        let verifier = Verifier::<S>::start(&parties, &secret.verifier_secret(), share_p.as_ref(), &mut rng);
         assert!(verifier.err().unwrap().is(&rules::NEUTRAL_ELEMENT));
 
-        let share_v = group::encode(&[group::times_n(&secret.w0)]).unwrap()[0];
-        let (prover, _) = Prover::<P256Sha256>::start(secret, &mut crate::system_rng()).unwrap();
-        let error = prover.finish(&parties, &share_v, &[0; CONFIRMATION_LEN]).unwrap_err();
+        let share_v = G::encode(&[G::times_n(&secret.w0)]).unwrap()[0];
+        let (prover, _) = Prover::<S>::start(secret, &mut rng).unwrap();
+        let error = prover.finish(&parties, share_v.as_ref(), &[0; CONFIRMATION_LEN]).unwrap_err();
         assert!(error.is(&rules::NEUTRAL_ELEMENT));
     }
 

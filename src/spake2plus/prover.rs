@@ -1,39 +1,33 @@
 //! The side that knows the password (RFC 9383 section 3.3).
 
-use std::marker::PhantomData;
-
-use p256::Scalar;
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
+use super::group::Group;
 use super::transcript::{Keys, P256Sha256, Suite, transcript};
-use super::{Confirmed, Parties, ProverSecret, SHARE_LEN, group, rules};
+use super::{Confirmed, Parties, ProverSecret, rules};
 use crate::error::{Error, Result};
 use crate::secret::{SessionKey, verify};
 
 /// The prover has sent its share and waits for the verifier's.
-pub struct Prover<S = P256Sha256> {
-    secret: ProverSecret,
-    x: Zeroizing<Scalar>,
-    share: [u8; SHARE_LEN],
-    suite: PhantomData<S>,
+pub struct Prover<S: Suite = P256Sha256> {
+    secret: ProverSecret<S::Group>,
+    x: Zeroizing<<S::Group as Group>::Scalar>,
+    share: <S::Group as Group>::Share,
 }
 
-impl<S: Suite> Prover<S> {
-    /// Draws x and gives shareP = x*P + w0*M, 65 octets, to be sent.
+impl<S: Suite<Group = G>, G: Group> Prover<S> {
+    /// Draws x and gives shareP = x*P + w0*M, [`Group::SHARE_LEN`] octets, to be sent.
     ///
     /// # Errors
     /// [`rules::NEUTRAL_ELEMENT`] with a probability that never happens.
-    pub fn start(
-        secret: ProverSecret,
-        rng: &mut (impl CryptoRng + ?Sized),
-    ) -> Result<(Self, [u8; SHARE_LEN])> {
-        Self::with(secret, group::random_scalar(rng))
+    pub fn start(secret: ProverSecret<G>, rng: &mut (impl CryptoRng + ?Sized)) -> Result<(Self, G::Share)> {
+        Self::with(secret, G::random_scalar(rng))
     }
 
-    pub(super) fn with(secret: ProverSecret, x: Zeroizing<Scalar>) -> Result<(Self, [u8; SHARE_LEN])> {
-        let share = group::encode(&[group::times_generator(&x) + group::times_m(&secret.w0)])?[0];
-        Ok((Self { secret, x, share, suite: PhantomData }, share))
+    pub(super) fn with(secret: ProverSecret<G>, x: Zeroizing<G::Scalar>) -> Result<(Self, G::Share)> {
+        let share = G::encode(&[G::times_generator(&x) + G::times_m(&secret.w0)])?[0];
+        Ok((Self { secret, x, share }, share))
     }
 
     /// Takes shareV and confirmV; gives confirmP, to be sent, with the confirmed key.
@@ -47,16 +41,20 @@ impl<S: Suite> Prover<S> {
         confirm_v: &[u8],
     ) -> Result<(Vec<u8>, Confirmed)> {
         let keys = Keys::derive::<S>(&self.transcript(parties, share_v)?);
-        let proof = verify(&S::mac(&keys.confirm_v, &self.share), confirm_v)
+        let proof = verify(&S::mac(&keys.confirm_v, self.share.as_ref()), confirm_v)
             .ok_or_else(|| Error::new(&rules::WRONG_CONFIRMATION))?;
         let confirm_p = S::mac(&keys.confirm_p, share_v);
         Ok((confirm_p, Confirmed { key: SessionKey::new(keys.shared.clone()), proof }))
     }
 
     pub(crate) fn transcript(&self, parties: &Parties<'_>, share_v: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
-        let unmasked = group::parse_point(share_v)? - group::times_n(&self.secret.w0);
-        let secret = group::encode(&[unmasked * *self.x, unmasked * self.secret.w1])?;
-        let share_v = share_v.try_into().expect("a parsed share has its length");
-        Ok(transcript(parties, [&self.share, share_v, &secret[0], &secret[1]], &self.secret.w0))
+        let ProverSecret { w0, w1 } = &self.secret;
+        let unmasked = G::parse_point(share_v)? - G::times_n(w0);
+        let secret = G::encode(&[G::times_cofactor(unmasked, &self.x), G::times_cofactor(unmasked, w1)])?;
+        Ok(transcript::<G>(
+            parties,
+            [self.share.as_ref(), share_v, secret[0].as_ref(), secret[1].as_ref()],
+            w0,
+        ))
     }
 }

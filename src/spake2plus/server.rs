@@ -1,47 +1,47 @@
 //! The server side: [`ExpectIdentity`], [`ExpectClientShare`], [`ExpectClientConfirm`], done.
 
-use p256::Scalar;
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
+use super::group::Group;
 use super::wire::{ClientConfirm, ClientIdentity, ClientShare, ServerRecord, ServerShare};
-use super::{NAME, Record, Verifier, context, credential, group, properties};
+use super::{P256Sha256, Record, SaslSuite, Verifier, context, credential, properties};
 use crate::binding::ChannelBinding;
 use crate::error::{Error, Result};
 use crate::mechanism::{self, Mechanism, MechanismName, Outcome, Properties, Side, Step};
-use crate::registry::{self, Credential, ServerSetup};
+use crate::registry::{self, ServerSetup};
 
 /// The server before the client's name has come.
-pub struct ExpectIdentity {
-    y: Zeroizing<Scalar>,
+pub struct ExpectIdentity<S: SaslSuite = P256Sha256> {
+    y: Zeroizing<<S::Group as Group>::Scalar>,
     setup: ServerSetup,
     binding: ChannelBinding,
 }
 
 /// The server between the salt and the client's share.
-pub struct ExpectClientShare {
-    y: Zeroizing<Scalar>,
-    record: Record,
+pub struct ExpectClientShare<S: SaslSuite = P256Sha256> {
+    y: Zeroizing<<S::Group as Group>::Scalar>,
+    record: Record<S::Group>,
     authcid: String,
     binding: ChannelBinding,
     context: Vec<u8>,
 }
 
 /// The server between its share and the client's confirmation.
-pub struct ExpectClientConfirm {
-    verifier: Verifier,
+pub struct ExpectClientConfirm<S: SaslSuite = P256Sha256> {
+    verifier: Verifier<S>,
     authcid: String,
     binding: ChannelBinding,
 }
 
-impl ExpectIdentity {
+impl<S: SaslSuite> ExpectIdentity<S> {
     /// Draws y.
     ///
     /// # Errors
     /// [`registry::rules::BINDING_MISSING`].
     pub fn new(setup: ServerSetup, rng: &mut dyn CryptoRng) -> Result<Self> {
         let binding = setup.binding.clone().ok_or_else(|| Error::new(&registry::rules::BINDING_MISSING))?;
-        Ok(Self { y: group::random_scalar(rng), setup, binding })
+        Ok(Self { y: S::Group::random_scalar(rng), setup, binding })
     }
 
     /// Takes the client's name; gives salt and hash parameters.
@@ -52,21 +52,20 @@ impl ExpectIdentity {
     /// # Errors
     /// [`wire::rules`](crate::wire::rules), [`registry::rules::WRONG_CREDENTIAL`], and those of the credential
     /// store.
-    pub fn handle(self, message: &[u8]) -> Result<(Vec<u8>, ExpectClientShare)> {
+    pub fn handle(self, message: &[u8]) -> Result<(Vec<u8>, ExpectClientShare<S>)> {
         let introduction = ClientIdentity::parse(message)?;
         introduction.accept(self.binding.kind().name())?;
         let credentials = &self.setup.credentials;
-        let ksf = credentials.simulated_ksf(&NAME).unwrap_or_default();
-        let simulated = Record::simulated(credentials.simulation_seed(), introduction.authcid, ksf);
-        let record = match credentials.lookup(&NAME, introduction.authcid)? {
-            Some(Credential::Spake2Plus(record)) => record,
-            #[allow(unreachable_patterns, reason = "the other kinds depend on features")]
-            Some(_) => return Err(Error::new(&registry::rules::WRONG_CREDENTIAL).about(NAME.as_str())),
+        let ksf = credentials.simulated_ksf(&S::NAME).unwrap_or_default();
+        let simulated = Record::simulated(&S::NAME, credentials.simulation_seed(), introduction.authcid, ksf);
+        let record = match credentials.lookup(&S::NAME, introduction.authcid)? {
+            Some(credential) => S::from_credential(credential)
+                .ok_or_else(|| Error::new(&registry::rules::WRONG_CREDENTIAL).about(S::NAME.as_str()))?,
             None => simulated,
         };
         let reply = ServerRecord { ksf: record.ksf(), salt: *record.salt() }.to_bytes();
         let channel = self.setup.context.channel_identifier(
-            &NAME,
+            &S::NAME,
             introduction.authcid,
             introduction.authzid,
             &self.binding,
@@ -82,21 +81,22 @@ impl ExpectIdentity {
     }
 }
 
-impl ExpectClientShare {
+impl<S: SaslSuite> ExpectClientShare<S> {
     /// Takes the client's share; gives ours with our confirmation.
     ///
     /// # Errors
     /// [`wire::rules`](crate::wire::rules) and those of [`Verifier::start`].
-    pub fn handle(self, message: &[u8]) -> Result<(Vec<u8>, ExpectClientConfirm)> {
-        let ClientShare { share } = ClientShare::parse(message)?;
+    pub fn handle(self, message: &[u8]) -> Result<(Vec<u8>, ExpectClientConfirm<S>)> {
+        let ClientShare { share } = ClientShare::parse(message, S::Group::SHARE_LEN)?;
         let parties = credential::parties(&self.context, &self.authcid);
         let (verifier, message) = Verifier::with(&parties, self.record.verifier_secret(), share, &self.y)?;
-        let reply = ServerShare { share: &message.share, confirmation: &message.confirmation }.to_bytes();
+        let reply =
+            ServerShare { share: message.share.as_ref(), confirmation: &message.confirmation }.to_bytes();
         Ok((reply, ExpectClientConfirm { verifier, authcid: self.authcid, binding: self.binding }))
     }
 }
 
-impl ExpectClientConfirm {
+impl<S: SaslSuite> ExpectClientConfirm<S> {
     /// Takes the client's confirmation.
     ///
     /// # Errors
@@ -104,20 +104,20 @@ impl ExpectClientConfirm {
     pub fn handle(self, message: &[u8]) -> Result<Outcome> {
         let ClientConfirm { confirmation } = ClientConfirm::parse(message)?;
         let (proof, key) = self.verifier.finish(confirmation)?.into_parts();
-        Ok(Outcome::new(proof, NAME, Side::Server, self.authcid, Some(self.binding)).with_key(key))
+        Ok(Outcome::new(proof, S::NAME, Side::Server, self.authcid, Some(self.binding)).with_key(key))
     }
 }
 
 /// The server side as a [`Mechanism`].
-pub struct Spake2PlusServer(Option<State>);
+pub struct Spake2PlusServer<S: SaslSuite = P256Sha256>(Option<State<S>>);
 
-enum State {
-    Identity(ExpectIdentity),
-    ClientShare(Box<ExpectClientShare>),
-    ClientConfirm(ExpectClientConfirm),
+enum State<S: SaslSuite> {
+    Identity(ExpectIdentity<S>),
+    Share(Box<ExpectClientShare<S>>),
+    Confirm(ExpectClientConfirm<S>),
 }
 
-impl Spake2PlusServer {
+impl<S: SaslSuite> Spake2PlusServer<S> {
     /// As [`ExpectIdentity::new`].
     ///
     /// # Errors
@@ -135,9 +135,9 @@ impl Spake2PlusServer {
     }
 }
 
-impl Mechanism for Spake2PlusServer {
+impl<S: SaslSuite> Mechanism for Spake2PlusServer<S> {
     fn name(&self) -> MechanismName {
-        NAME
+        S::NAME
     }
 
     fn properties(&self) -> Properties {
@@ -148,15 +148,15 @@ impl Mechanism for Spake2PlusServer {
         match self.0.take() {
             Some(State::Identity(state)) => {
                 let (reply, next) = state.handle(input)?;
-                self.0 = Some(State::ClientShare(Box::new(next)));
+                self.0 = Some(State::Share(Box::new(next)));
                 Ok(Step::Continue(reply))
             }
-            Some(State::ClientShare(state)) => {
+            Some(State::Share(state)) => {
                 let (reply, next) = state.handle(input)?;
-                self.0 = Some(State::ClientConfirm(next));
+                self.0 = Some(State::Confirm(next));
                 Ok(Step::Continue(reply))
             }
-            Some(State::ClientConfirm(state)) => {
+            Some(State::Confirm(state)) => {
                 let outcome = state.handle(input)?;
                 Ok(Step::Finished { reply: None, outcome })
             }

@@ -1,18 +1,19 @@
 //! The transcript TT and the key schedule (RFC 9383 sections 3.3 and 3.4).
 
 use hmac::{Hmac, Mac};
-use p256::Scalar;
-use p256::elliptic_curve::ff::PrimeField as _;
 use sha2::{Digest, Sha256, Sha512};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-use super::group::{M, N};
-use super::{Parties, SHARE_LEN};
+use super::Parties;
+use super::group::{Edwards25519, Group, P256};
 
-/// The hash, KDF and MAC of a ciphersuite on P-256 (RFC 9383 section 4).
+/// The group, hash, KDF and MAC of a ciphersuite (RFC 9383 section 4).
 ///
-/// Sealed: the suites of this crate are [`P256Sha256`] and [`P256Sha512`].
+/// Sealed: the suites of this crate are [`Ed25519Sha256`], [`P256Sha256`] and [`P256Sha512`].
 pub trait Suite: sealed::Sealed + Send + 'static {
+    /// The group.
+    type Group: Group;
+
     /// Octets of `K_shared`.
     const KEY_LEN: usize;
 
@@ -30,9 +31,14 @@ pub trait Suite: sealed::Sealed + Send + 'static {
 }
 
 pub(crate) mod sealed {
-    /// Keeps the list of suites here.
+    /// Keeps the list of suites and groups to this crate.
     pub trait Sealed {}
 }
+
+/// edwards25519-SHA256-HKDF-SHA256-HMAC-SHA256.
+#[derive(Debug)]
+#[allow(clippy::exhaustive_structs, reason = "a name, not a value")]
+pub struct Ed25519Sha256;
 
 /// P256-SHA256-HKDF-SHA256-HMAC-SHA256.
 #[derive(Debug)]
@@ -45,10 +51,12 @@ pub struct P256Sha256;
 pub struct P256Sha512;
 
 macro_rules! hmac_suite {
-    ($suite:ty, $hash:ty, $len:literal) => {
+    ($suite:ty, $group:ty, $hash:ty, $len:literal) => {
         impl sealed::Sealed for $suite {}
 
         impl Suite for $suite {
+            type Group = $group;
+
             const KEY_LEN: usize = $len;
             const CONFIRMATION_KEY_LEN: usize = $len;
 
@@ -74,8 +82,9 @@ macro_rules! hmac_suite {
     };
 }
 
-hmac_suite!(P256Sha256, Sha256, 32);
-hmac_suite!(P256Sha512, Sha512, 64);
+hmac_suite!(Ed25519Sha256, Edwards25519, Sha256, 32);
+hmac_suite!(P256Sha256, P256, Sha256, 32);
+hmac_suite!(P256Sha512, P256, Sha512, 64);
 
 /// What both sides derive from TT.
 #[derive(Zeroize, ZeroizeOnDrop)]
@@ -98,14 +107,24 @@ impl Keys {
 }
 
 /// TT: everything both sides must agree on, each item after its length as 8 octets, little-endian.
-pub(super) fn transcript(
+pub(super) fn transcript<G: Group>(
     parties: &Parties<'_>,
-    [share_p, share_v, z, v]: [&[u8; SHARE_LEN]; 4],
-    w0: &Scalar,
+    [share_p, share_v, z, v]: [&[u8]; 4],
+    w0: &G::Scalar,
 ) -> Zeroizing<Vec<u8>> {
-    let w0 = Zeroizing::new(<[u8; 32]>::from(w0.to_repr()));
-    let items: [&[u8]; 10] =
-        [parties.context, parties.prover, parties.verifier, &M, &N, share_p, share_v, z, v, &*w0];
+    let (m, n, w0) = (G::M, G::N, G::encode_scalar(w0));
+    let items: [&[u8]; 10] = [
+        parties.context,
+        parties.prover,
+        parties.verifier,
+        m.as_ref(),
+        n.as_ref(),
+        share_p,
+        share_v,
+        z,
+        v,
+        w0.as_slice(),
+    ];
     let mut tt = Zeroizing::new(Vec::with_capacity(items.iter().map(|item| 8 + item.len()).sum()));
     for item in items {
         push_with_length(&mut tt, item);

@@ -2,12 +2,12 @@
 
 use std::marker::PhantomData;
 
-use p256::Scalar;
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
+use super::group::{Group, P256};
 use super::transcript::{Keys, P256Sha256, Suite, transcript};
-use super::{Confirmed, Parties, SHARE_LEN, VerifierSecret, group, rules};
+use super::{Confirmed, Parties, VerifierSecret, rules};
 use crate::error::{Error, Result};
 use crate::secret::{SecretBytes, SessionKey, verify};
 
@@ -24,37 +24,37 @@ pub struct Verifier<S = P256Sha256> {
 /// What the verifier sends: `shareV | confirmV`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct VerifierMessage {
-    /// y*P + w0*N, 65 octets.
-    pub share: [u8; SHARE_LEN],
+pub struct VerifierMessage<Share = <P256 as Group>::Share> {
+    /// y*P + w0*N, [`Group::SHARE_LEN`] octets.
+    pub share: Share,
     /// The MAC over shareP, 32 octets with SHA-256, 64 with SHA-512.
     pub confirmation: Vec<u8>,
 }
 
-impl<S: Suite> Verifier<S> {
+impl<S: Suite<Group = G>, G: Group> Verifier<S> {
     /// Takes shareP, draws y, and gives shareV and confirmV, to be sent.
     ///
     /// # Errors
     /// [`rules::BAD_SHARE`], [`rules::NEUTRAL_ELEMENT`].
     pub fn start(
         parties: &Parties<'_>,
-        secret: &VerifierSecret,
+        secret: &VerifierSecret<G>,
         share_p: &[u8],
         rng: &mut (impl CryptoRng + ?Sized),
-    ) -> Result<(Self, VerifierMessage)> {
-        Self::with(parties, secret, share_p, &group::random_scalar(rng))
+    ) -> Result<(Self, VerifierMessage<G::Share>)> {
+        Self::with(parties, secret, share_p, &G::random_scalar(rng))
     }
 
     pub(super) fn with(
         parties: &Parties<'_>,
-        secret: &VerifierSecret,
+        secret: &VerifierSecret<G>,
         share_p: &[u8],
-        y: &Scalar,
-    ) -> Result<(Self, VerifierMessage)> {
-        let (tt, share) = shared_transcript(parties, secret, share_p, y)?;
+        y: &G::Scalar,
+    ) -> Result<(Self, VerifierMessage<G::Share>)> {
+        let (tt, share) = shared_transcript::<G>(parties, secret, share_p, y)?;
         let keys = Keys::derive::<S>(&tt);
         let confirmation = S::mac(&keys.confirm_v, share_p);
-        let expected = SecretBytes::new(S::mac(&keys.confirm_p, &share));
+        let expected = SecretBytes::new(S::mac(&keys.confirm_p, share.as_ref()));
         let key = SessionKey::new(keys.shared.clone());
         Ok((Self { expected, key, suite: PhantomData }, VerifierMessage { share, confirmation }))
     }
@@ -71,15 +71,16 @@ impl<S: Suite> Verifier<S> {
 }
 
 /// TT and shareV.
-pub(crate) fn shared_transcript(
+pub(crate) fn shared_transcript<G: Group>(
     parties: &Parties<'_>,
-    secret: &VerifierSecret,
+    secret: &VerifierSecret<G>,
     share_p: &[u8],
-    y: &Scalar,
-) -> Result<(Zeroizing<Vec<u8>>, [u8; SHARE_LEN])> {
-    let unmasked = group::parse_point(share_p)? - group::times_m(&secret.w0);
-    let share = group::times_generator(y) + group::times_n(&secret.w0);
-    let encoded = group::encode(&[share, unmasked * y, secret.l * *y])?;
-    let share_p = share_p.try_into().expect("a parsed share has its length");
-    Ok((transcript(parties, [share_p, &encoded[0], &encoded[1], &encoded[2]], &secret.w0), encoded[0]))
+    y: &G::Scalar,
+) -> Result<(Zeroizing<Vec<u8>>, G::Share)> {
+    let VerifierSecret { w0, l } = secret;
+    let unmasked = G::parse_point(share_p)? - G::times_m(w0);
+    let share = G::times_generator(y) + G::times_n(w0);
+    let encoded = G::encode(&[share, G::times_cofactor(unmasked, y), G::times_cofactor(**l, y)])?;
+    let [share, z, v] = &*encoded;
+    Ok((transcript::<G>(parties, [share_p, share.as_ref(), z.as_ref(), v.as_ref()], w0), *share))
 }

@@ -1,6 +1,6 @@
 //! The five messages, as `docs/sasl-pake.md` lays them out.
 
-use super::{CONFIRMATION_LEN, SALT_LEN, SHARE_LEN};
+use super::{CONFIRMATION_LEN, SALT_LEN};
 use crate::error::Result;
 use crate::ksf::{ENCODED_LEN, Ksf};
 use crate::wire::{Introduction, Reader, VERSION};
@@ -48,38 +48,38 @@ impl ServerRecord {
 
 /// The third message.
 pub(super) struct ClientShare<'a> {
-    pub(super) share: &'a [u8; SHARE_LEN],
+    pub(super) share: &'a [u8],
 }
 
 impl<'a> ClientShare<'a> {
-    pub(super) fn parse(message: &'a [u8]) -> Result<Self> {
+    pub(super) fn parse(message: &'a [u8], share_len: usize) -> Result<Self> {
         let mut reader = Reader::start(message, CLIENT_SHARE)?;
-        let share = reader.array()?;
+        let share = reader.octets(share_len)?;
         reader.end()?;
         Ok(Self { share })
     }
 
     pub(super) fn to_bytes(&self) -> Vec<u8> {
-        [&[VERSION, CLIENT_SHARE], &self.share[..]].concat()
+        [&[VERSION, CLIENT_SHARE], self.share].concat()
     }
 }
 
 /// The fourth message.
 pub(super) struct ServerShare<'a> {
-    pub(super) share: &'a [u8; SHARE_LEN],
+    pub(super) share: &'a [u8],
     pub(super) confirmation: &'a [u8],
 }
 
 impl<'a> ServerShare<'a> {
-    pub(super) fn parse(message: &'a [u8]) -> Result<Self> {
+    pub(super) fn parse(message: &'a [u8], share_len: usize) -> Result<Self> {
         let mut reader = Reader::start(message, SERVER_SHARE)?;
-        let (share, confirmation) = (reader.array()?, reader.array::<CONFIRMATION_LEN>()?);
+        let (share, confirmation) = (reader.octets(share_len)?, reader.array::<CONFIRMATION_LEN>()?);
         reader.end()?;
         Ok(Self { share, confirmation })
     }
 
     pub(super) fn to_bytes(&self) -> Vec<u8> {
-        [&[VERSION, SERVER_SHARE], &self.share[..], self.confirmation].concat()
+        [&[VERSION, SERVER_SHARE], self.share, self.confirmation].concat()
     }
 }
 

@@ -1,4 +1,4 @@
-//! SPAKE2+: the suites of RFC 9383 on P-256, registration, and our SASL examples.
+//! SPAKE2+: the suites of RFC 9383 on P-256, registration, and our SASL examples on both groups.
 
 use aes::Aes128;
 use cmac::Cmac;
@@ -9,10 +9,10 @@ use zeroize::Zeroizing;
 use super::example::{Example, Given, run};
 use super::fields::{Checked, Fault, Fields, same, wrong};
 use crate::ksf::Ksf;
-use crate::registry::Credential;
 use crate::spake2plus::{
-    Keys, M, N, P256Sha256, P256Sha512, Parties, Prover, ProverSecret, Record, SHARE_LEN, Spake2PlusClient,
-    Spake2PlusServer, Suite, Verifier, kdf_input, parse_scalar, sealed, shared_transcript,
+    ED25519_PLUS, Ed25519Sha256, Group, Keys, P256, P256_PLUS, P256Sha256, P256Sha512, Parties, Prover,
+    ProverSecret, Record, SCALAR_LEN, SaslSuite, Spake2PlusClient, Spake2PlusServer, Suite, Verifier,
+    kdf_input, sealed, shared_transcript,
 };
 
 /// The suites of the RFC that we do not have.
@@ -30,6 +30,8 @@ macro_rules! cmac_suite {
         impl sealed::Sealed for $name {}
 
         impl Suite for $name {
+            type Group = P256;
+
             const KEY_LEN: usize = <$hmac_suite>::KEY_LEN;
             const CONFIRMATION_KEY_LEN: usize = 16;
 
@@ -83,16 +85,16 @@ pub(super) fn check(case: &Fields<'_>) -> Checked {
     }
 }
 
-fn compressed(point: &[u8; SHARE_LEN]) -> Vec<u8> {
+fn compressed(point: &<P256 as Group>::Share) -> Vec<u8> {
     [&[2 + (point[64] & 1)], &point[1..33]].concat()
 }
 
 /// An exchange of the RFC, both sides.
-fn protocol<S: Suite>(case: &Fields<'_>, hash: &str, mac: &str) -> Checked {
+fn protocol<S: Suite<Group = P256>>(case: &Fields<'_>, hash: &str, mac: &str) -> Checked {
     case.expect_text("group", "P256")?;
     case.expect_text("hash", hash)?;
     case.expect_text("mac", mac)?;
-    for (point, name) in [(&M, "M"), (&N, "N")] {
+    for (point, name) in [(&P256::M, "M"), (&P256::N, "N")] {
         case.expect(name, point)?;
         case.expect(&format!("{name}_compressed"), &compressed(point))?;
     }
@@ -109,11 +111,11 @@ fn protocol<S: Suite>(case: &Fields<'_>, hash: &str, mac: &str) -> Checked {
     let (verifier, answer) = Verifier::<S>::start(&parties, &record, &share_p, &mut Given::new(&[&y]))?;
     case.expect("shareV", &answer.share)?;
 
-    let Some(y) = parse_scalar(&y) else { return wrong("y is not below the order") };
-    let (tt, _) = shared_transcript(&parties, &record, &share_p, &y)?;
+    let Some(y) = P256::parse_scalar(&y) else { return wrong("y is not below the order") };
+    let (tt, _) = shared_transcript::<P256>(&parties, &record, &share_p, &y)?;
     same("the prover's TT", &prover.transcript(&parties, &answer.share)?, &tt)?;
     case.expect("TT", &tt)?;
-    let [z, v] = shared_points(&tt);
+    let [z, v] = shared_points::<S::Group>(&tt);
     case.expect("Z", z)?;
     case.expect("V", v)?;
     case.expect("K_main", &S::hash(&tt))?;
@@ -131,10 +133,10 @@ fn protocol<S: Suite>(case: &Fields<'_>, hash: &str, mac: &str) -> Checked {
 }
 
 /// Z and V, which stand in TT before w0.
-fn shared_points(tt: &[u8]) -> [&[u8]; 2] {
-    let v = tt.len() - 40 - SHARE_LEN;
-    let z = v - 8 - SHARE_LEN;
-    [&tt[z..z + SHARE_LEN], &tt[v..v + SHARE_LEN]]
+fn shared_points<G: Group>(tt: &[u8]) -> [&[u8]; 2] {
+    let v = tt.len() - SCALAR_LEN - 8 - G::SHARE_LEN;
+    let z = v - 8 - G::SHARE_LEN;
+    [&tt[z..z + G::SHARE_LEN], &tt[v..v + G::SHARE_LEN]]
 }
 
 fn registration(case: &Fields<'_>) -> Checked {
@@ -145,7 +147,8 @@ fn registration(case: &Fields<'_>) -> Checked {
     let input = kdf_input(password.as_bytes(), prover.as_bytes(), verifier.as_bytes());
     case.expect("kdf_input", &input)?;
     case.expect("kdf_output", ksf.stretch::<80>(&input, &[])?.as_slice())?;
-    let secret = ProverSecret::derive(password.as_bytes(), prover.as_bytes(), verifier.as_bytes(), ksf, &[])?;
+    let secret =
+        ProverSecret::<P256>::derive(password.as_bytes(), prover.as_bytes(), verifier.as_bytes(), ksf, &[])?;
     let (w0, w1) = secret.to_bytes();
     case.expect("w0", &*w0)?;
     case.expect("w1", &*w1)?;
@@ -156,23 +159,32 @@ fn registration(case: &Fields<'_>) -> Checked {
 
 /// A SASL exchange with everything that happens inside.
 fn sasl(case: &Fields<'_>) -> Checked {
-    for (name, octets) in computed(case)? {
+    for (name, octets) in computed_by_name(case)? {
         case.expect(name, &octets)?;
     }
     Ok(())
 }
 
+fn computed_by_name(case: &Fields<'_>) -> Checked<Vec<(&'static str, Vec<u8>)>> {
+    match case.text("mechanism")? {
+        name if ED25519_PLUS == *name => computed::<Ed25519Sha256>(case),
+        name if P256_PLUS == *name => computed::<P256Sha256>(case),
+        other => wrong(format!("SPAKE2+ has no mechanism {other}")),
+    }
+}
+
 /// Every value, in the order in which it comes up.
-fn computed(case: &Fields<'_>) -> Checked<Vec<(&'static str, Vec<u8>)>> {
+fn computed<S: SaslSuite>(case: &Fields<'_>) -> Checked<Vec<(&'static str, Vec<u8>)>> {
     let example = Example::read(case)?;
     let ksf = Ksf::from_bytes(&case.array("ksf")?)?;
     let salt = case.array::<16>("salt")?;
     let (x, y) = (case.array::<32>("x")?, case.array::<32>("y")?);
     let password = example.prepared_password()?;
-    let record = Record::enroll(&example.authcid, password.expose(), ksf, &mut Given::new(&[&salt]))?;
-    let mut client = Spake2PlusClient::new(example.client(), &mut Given::new(&[&x]))?;
-    let server = example.server(Credential::Spake2Plus(record.clone()));
-    let mut server = Spake2PlusServer::new(server, &mut Given::new(&[&y]))?;
+    let record =
+        Record::<S::Group>::enroll(&example.authcid, password.expose(), ksf, &mut Given::new(&[&salt]))?;
+    let mut client = Spake2PlusClient::<S>::new(example.client(), &mut Given::new(&[&x]))?;
+    let server = example.server(S::into_credential(Record::from_bytes(&record.to_bytes()?)?));
+    let mut server = Spake2PlusServer::<S>::new(server, &mut Given::new(&[&y]))?;
     let (messages, session_key) = run(&mut client, &mut server)?;
     let [client_identity, server_record, client_share, server_share, client_confirm] = &messages[..] else {
         return wrong("not five messages");
@@ -182,14 +194,15 @@ fn computed(case: &Fields<'_>) -> Checked<Vec<(&'static str, Vec<u8>)>> {
     let context = crate::spake2plus::context(&channel, server_record);
     let input = kdf_input(password.expose(), example.authcid.as_bytes(), &[]);
     let output = ksf.stretch::<80>(&input, &salt)?;
-    let secret = ProverSecret::derive(password.expose(), example.authcid.as_bytes(), &[], ksf, &salt)?;
+    let secret =
+        ProverSecret::<S::Group>::derive(password.expose(), example.authcid.as_bytes(), &[], ksf, &salt)?;
     let (w0, w1) = secret.to_bytes();
     let stored = record.verifier_secret().to_bytes()?;
     let parties = Parties { context: &context, prover: example.authcid.as_bytes(), verifier: &[] };
-    let Some(y) = parse_scalar(&y) else { return wrong("y is not below the order") };
-    let (tt, _) = shared_transcript(&parties, record.verifier_secret(), &client_share[2..], &y)?;
-    let [z, v] = shared_points(&tt);
-    let keys = Keys::derive::<P256Sha256>(&tt);
+    let Some(y) = S::Group::parse_scalar(&y) else { return wrong("y is not below the order") };
+    let (tt, _) = shared_transcript::<S::Group>(&parties, record.verifier_secret(), &client_share[2..], &y)?;
+    let [z, v] = shared_points::<S::Group>(&tt);
+    let keys = Keys::derive::<S>(&tt);
     Ok(vec![
         ("context_digest", example.context.digest().to_vec()),
         ("channel_identifier", channel),
@@ -197,20 +210,20 @@ fn computed(case: &Fields<'_>) -> Checked<Vec<(&'static str, Vec<u8>)>> {
         ("kdf_output", output.to_vec()),
         ("w0", w0.to_vec()),
         ("w1", w1.to_vec()),
-        ("L", stored[32..].to_vec()),
+        ("L", stored[SCALAR_LEN..].to_vec()),
         ("client_identity", client_identity.clone()),
         ("server_record", server_record.clone()),
         ("context", context.clone()),
         ("shareP", client_share[2..].to_vec()),
         ("client_share", client_share.clone()),
-        ("shareV", server_share[2..2 + SHARE_LEN].to_vec()),
+        ("shareV", server_share[2..2 + S::Group::SHARE_LEN].to_vec()),
         ("Z", z.to_vec()),
         ("V", v.to_vec()),
         ("TT", tt.to_vec()),
         ("K_main", Sha256::digest(&tt).to_vec()),
         ("K_confirmP", keys.confirm_p.clone()),
         ("K_confirmV", keys.confirm_v.clone()),
-        ("confirmV", server_share[2 + SHARE_LEN..].to_vec()),
+        ("confirmV", server_share[2 + S::Group::SHARE_LEN..].to_vec()),
         ("server_share", server_share.clone()),
         ("confirmP", client_confirm[2..].to_vec()),
         ("client_confirm", client_confirm.clone()),
@@ -241,25 +254,43 @@ mod tests {
     #[ignore = "writes vectors/spake2plus_sasl.json and its examples in the document"]
     fn regenerate() {
         let octets = |from: u8, count: u8| hex(&(from..from + count).collect::<Vec<_>>());
-        let case = |name, ksf: Ksf| {
+        // The last octet is the highest on edwards25519, and keeps the scalar below the order there.
+        let scalar = |from: u8, last: &str| octets(from, 31) + last;
+        let case = |name, mechanism, ksf: Ksf, last: [&str; 2]| {
             inputs(
                 name,
-                "SPAKE2PLUS-P256-PLUS",
+                mechanism,
                 &[
                     ("ksf", hex(&ksf.to_bytes())),
                     ("salt", octets(0xa0, 16)),
-                    ("x", octets(0x10, 32)),
-                    ("y", octets(0x80, 32)),
+                    ("x", scalar(0x10, last[0])),
+                    ("y", scalar(0x80, last[1])),
                 ],
             )
         };
         let cases = [
-            case("SPAKE2+ with Argon2id", Ksf::argon2id(64, 1, 1).unwrap()),
-            case("SPAKE2+ with scrypt", Ksf::scrypt(4, 8, 1).unwrap()),
+            case(
+                "SPAKE2+ on edwards25519 with Argon2id",
+                "SPAKE2P-ED25519-PLUS",
+                Ksf::argon2id(64, 1, 1).unwrap(),
+                ["0f", "0e"],
+            ),
+            case(
+                "SPAKE2+ on P-256 with Argon2id",
+                "SPAKE2PLUS-P256-PLUS",
+                Ksf::argon2id(64, 1, 1).unwrap(),
+                ["2f", "9f"],
+            ),
+            case(
+                "SPAKE2+ on P-256 with scrypt",
+                "SPAKE2PLUS-P256-PLUS",
+                Ksf::scrypt(4, 8, 1).unwrap(),
+                ["2f", "9f"],
+            ),
         ];
         let cases = cases.map(|mut case| {
             let map = case.as_object_mut().unwrap();
-            let computed = computed(&Fields::new(map)).unwrap();
+            let computed = computed_by_name(&Fields::new(map)).unwrap();
             map.extend(computed.into_iter().map(|(name, octets)| (name.to_owned(), json!(hex(&octets)))));
             case
         });
