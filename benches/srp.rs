@@ -129,7 +129,8 @@ fn verifiers(group: Group) -> Engines {
         Box::new(move || {
             let password = Password::new(PASSWORD);
             let preparation = Preparation::None;
-            let make = || Verifier::generate(&parameters(group), USER, &password, preparation, &mut system_rng());
+            let make =
+                || Verifier::generate(&parameters(group), USER, &password, preparation, &mut system_rng());
             time(make).1
         }),
     )];
@@ -181,7 +182,8 @@ fn our_server(group: Group) -> Engine {
         });
         let client = Client::start(parameters(group), &mut system_rng());
         let a = client.public_value().to_vec();
-        let client = client.respond(USER, &password(), &SALT, server.public_value()).expect("an honest server");
+        let client =
+            client.respond(USER, &password(), &SALT, server.public_value()).expect("an honest server");
         let (_, second) = time(|| {
             let state = server.receive(USER, &a).expect("an honest client");
             state.finish(client.proof()).expect("the right password")
@@ -200,7 +202,8 @@ fn our_client(group: Group) -> Engine {
             let a = client.public_value().to_vec();
             (a, client.respond(USER, &password, &SALT, server.public_value()).expect("an honest server"))
         });
-        let (m2, _) = server.receive(USER, &a).expect("an honest client").finish(client.proof()).expect("right");
+        let (m2, _) =
+            server.receive(USER, &a).expect("an honest client").finish(client.proof()).expect("right");
         first + time(|| client.finish(&m2).expect("the right server")).1
     })
 }
@@ -375,7 +378,14 @@ mod openssl {
                     let public = Number::of(SRP_Calc_A(a.get(), n.get(), g.get()));
                     let u = Number::of(SRP_Calc_u(public.get(), b.get(), n.get()));
                     let x = Number::of(SRP_Calc_x(salt.get(), user.as_ptr(), password.as_ptr()));
-                    drop(Number::of(SRP_Calc_client_key(n.get(), b.get(), g.get(), x.get(), a.get(), u.get())));
+                    drop(Number::of(SRP_Calc_client_key(
+                        n.get(),
+                        b.get(),
+                        g.get(),
+                        x.get(),
+                        a.get(),
+                        u.get(),
+                    )));
                 }
             })
             .1
@@ -422,7 +432,14 @@ mod openssl {
                 // SAFETY: all live.
                 let done = unsafe {
                     if constant_time {
-                        BN_mod_exp_mont_consttime(result.get(), g.get(), exponent.get(), n.get(), scratch, context)
+                        BN_mod_exp_mont_consttime(
+                            result.get(),
+                            g.get(),
+                            exponent.get(),
+                            n.get(),
+                            scratch,
+                            context,
+                        )
                     } else {
                         BN_mod_exp(result.get(), g.get(), exponent.get(), n.get(), scratch)
                     }

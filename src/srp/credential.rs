@@ -64,14 +64,21 @@ pub struct Parameters {
 
 impl Parameters {
     /// x, from the password as its preparation gave it.
-    pub(super) fn x(&self, username: &str, password: &SecretBytes, salt: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
+    pub(super) fn x(
+        &self,
+        username: &str,
+        password: &SecretBytes,
+        salt: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>> {
         check_salt(salt, self.prehash)?;
         if password.is_empty() {
             return Err(Error::new(&rules::EMPTY_PASSWORD));
         }
         let stretched = match self.prehash {
             Prehash::None => Zeroizing::new(password.expose().to_vec()),
-            Prehash::Ksf(ksf) => Zeroizing::new(ksf.stretch::<PREHASH_LEN>(password.expose(), salt)?.to_vec()),
+            Prehash::Ksf(ksf) => {
+                Zeroizing::new(ksf.stretch::<PREHASH_LEN>(password.expose(), salt)?.to_vec())
+            }
             Prehash::Pbkdf2(iterations) => pbkdf2_sha256(password.expose(), salt, iterations)?,
         };
         Ok(self.dialect.x(username.as_bytes(), &stretched, salt))
@@ -193,9 +200,9 @@ impl Verifier {
         };
         let salt = stream(b"salt", 0)[..SALT_LEN].to_vec();
         let mut verifier = Vec::with_capacity(group.len() + Hash::Sha256.output_len());
-        (0..).take_while(|counter| usize::from(*counter) * Hash::Sha256.output_len() < group.len()).for_each(
-            |counter: u8| verifier.extend_from_slice(&stream(b"verifier", counter)),
-        );
+        (0..)
+            .take_while(|counter| usize::from(*counter) * Hash::Sha256.output_len() < group.len())
+            .for_each(|counter: u8| verifier.extend_from_slice(&stream(b"verifier", counter)));
         verifier.truncate(group.len());
         // Below N, whose first bit is set in all groups; and neither 0 nor 1.
         verifier[0] &= 0x7f;
@@ -308,9 +315,9 @@ impl Verifier {
     /// [`rules::SALT_LENGTH`], [`rules::BAD_VERIFIER`], and what the pre-hash is bounded by.
     pub fn from_json(text: &str, legacy: Legacy) -> Result<Self> {
         let bad = |member: &str| Error::new(&rules::BAD_RECORD).about(member);
-        let record = serde_json::from_str::<Map<String, Value>>(text).map_err(|_| bad("not a JSON object"))?;
-        let members =
-            ["type", "version", "hash", "group", "name_in_x", "prehash", "salt", "verifier"];
+        let record =
+            serde_json::from_str::<Map<String, Value>>(text).map_err(|_| bad("not a JSON object"))?;
+        let members = ["type", "version", "hash", "group", "name_in_x", "prehash", "salt", "verifier"];
         if let Some(member) = record.keys().find(|member| !members.contains(&member.as_str())) {
             return Err(bad(member));
         }

@@ -88,7 +88,10 @@ pub enum ProofRule {
 
 /// One way to speak SRP-6a. Both sides, and the verifier, must agree on all of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[allow(clippy::exhaustive_structs, reason = "made by callers for peers we do not know, who should decide on every field")]
+#[allow(
+    clippy::exhaustive_structs,
+    reason = "made by callers for peers we do not know, who should decide on every field"
+)]
 pub struct Dialect {
     /// The hash of all steps.
     pub hash: Hash,
@@ -123,8 +126,7 @@ impl Dialect {
     };
 
     /// The SASL mechanism `SRP` as Cyrus SASL deploys it (draft-burdis-cat-srp-sasl-08): SRP-6, SHA-1.
-    pub const SASL: Self =
-        Self { multiplier: Multiplier::Three, scrambler: Width::Minimal, ..Self::RFC5054 };
+    pub const SASL: Self = Self { multiplier: Multiplier::Three, scrambler: Width::Minimal, ..Self::RFC5054 };
 
     /// Apple's HomeKit Accessory Protocol: SHA-512, everything padded; its group is the one of 3072 bits.
     pub const HOMEKIT: Self =
@@ -143,11 +145,8 @@ impl Dialect {
     pub const SRPTOOLS: Self = Self::RFC5054;
 
     /// Python's srp as it comes, SHA-1: nothing is padded.
-    pub const PYSRP: Self = Self {
-        multiplier: Multiplier::Hashed(Width::Minimal),
-        scrambler: Width::Minimal,
-        ..Self::RFC5054
-    };
+    pub const PYSRP: Self =
+        Self { multiplier: Multiplier::Hashed(Width::Minimal), scrambler: Width::Minimal, ..Self::RFC5054 };
 
     /// Python's srp after `rfc5054_enable()`, SHA-1: g is padded in M1 too.
     pub const PYSRP_RFC5054: Self = Self { proof: ProofRule::Full(Width::Padded), ..Self::RFC5054 };
@@ -268,7 +267,9 @@ impl Dialect {
         let secret = minimal(secret);
         let secret = &secret[secret.len() % 2..];
         let every_other = |first: usize| {
-            self.hash.digest(&[&Zeroizing::new(secret[first.min(secret.len())..].iter().step_by(2).copied().collect::<Vec<_>>())])
+            self.hash.digest(&[&Zeroizing::new(
+                secret[first.min(secret.len())..].iter().step_by(2).copied().collect::<Vec<_>>(),
+            )])
         };
         let (even, odd) = (every_other(0), every_other(1));
         Zeroizing::new(even.iter().zip(odd.iter()).flat_map(|(even, odd)| [*even, *odd]).collect())
@@ -382,6 +383,9 @@ impl FromStr for Hash {
 
     /// Reads [`Hash::name`].
     fn from_str(name: &str) -> Result<Self> {
-        Self::ALL.into_iter().find(|hash| hash.name() == name).ok_or_else(|| Error::new(&rules::BAD_RECORD).about(name))
+        Self::ALL
+            .into_iter()
+            .find(|hash| hash.name() == name)
+            .ok_or_else(|| Error::new(&rules::BAD_RECORD).about(name))
     }
 }

@@ -87,7 +87,11 @@ impl Verifier {
         let group = match conf {
             Some(conf) => {
                 let line = conf.lines().find(|line| line.split(':').next() == Some(index));
-                group_from_gnutls(line.ok_or_else(|| Error::new(&rules::UNKNOWN_GROUP).about(index))?, legacy)?.1
+                group_from_gnutls(
+                    line.ok_or_else(|| Error::new(&rules::UNKNOWN_GROUP).about(index))?,
+                    legacy,
+                )?
+                .1
             }
             None => GNUTLS_INDICES
                 .into_iter()
@@ -201,10 +205,8 @@ fn from_digits(text: &str) -> Result<Zeroizing<Vec<u8>>> {
     let mut octets = Zeroizing::new(Vec::with_capacity(text.len()));
     let (mut rest, mut bits) = (0_u32, 0);
     for digit in text.bytes().rev() {
-        let value = DIGITS
-            .iter()
-            .position(|known| *known == digit)
-            .ok_or_else(|| Error::new(&rules::BAD_RECORD))?;
+        let value =
+            DIGITS.iter().position(|known| *known == digit).ok_or_else(|| Error::new(&rules::BAD_RECORD))?;
         rest |= (value as u32) << bits;
         bits += 6;
         if bits >= 8 {

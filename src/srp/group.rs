@@ -34,7 +34,6 @@ type Fastest = aws_lc::AwsLc;
 #[cfg(not(feature = "srp-aws-lc"))]
 type Fastest = portable::Portable;
 
-
 /// One of the known groups: a safe prime N and a generator g of the whole group.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
@@ -222,14 +221,8 @@ impl FromStr for Group {
 }
 
 fn moduli_too_small() -> impl Iterator<Item = &'static [u8]> {
-    [
-        &moduli::SASL_N264[..],
-        &moduli::SASL_N384,
-        &moduli::SASL_N512,
-        &moduli::SASL_N640,
-        &moduli::SASL_N768,
-    ]
-    .into_iter()
+    [&moduli::SASL_N264[..], &moduli::SASL_N384, &moduli::SASL_N512, &moduli::SASL_N640, &moduli::SASL_N768]
+        .into_iter()
 }
 
 /// A secret exponent, big-endian; its length is public.
@@ -670,7 +663,9 @@ fn bit(octets: &[u8], at: usize) -> usize {
 /// Least significant word first.
 fn words_of(octets: &[u8]) -> Zeroizing<Vec<Word>> {
     let words = octets.rchunks(size_of::<Word>());
-    Zeroizing::new(words.map(|chunk| chunk.iter().fold(0, |word, octet| word << 8 | Word::from(*octet))).collect())
+    Zeroizing::new(
+        words.map(|chunk| chunk.iter().fold(0, |word, octet| word << 8 | Word::from(*octet))).collect(),
+    )
 }
 
 #[cfg(test)]

@@ -87,12 +87,7 @@ impl ExpectClientProof {
     }
 
     /// As [`ExpectClientProof::finish`], with what a mechanism appends to M1 and to M2.
-    pub(super) fn finish_with(
-        self,
-        m1: &[u8],
-        to_m1: &[u8],
-        to_m2: &[u8],
-    ) -> Result<(Vec<u8>, Established)> {
+    pub(super) fn finish_with(self, m1: &[u8], to_m1: &[u8], to_m2: &[u8]) -> Result<(Vec<u8>, Established)> {
         let Self { dialect, verifier, username, a, b, secret } = self;
         let transcript = Transcript {
             group: verifier.group(),

@@ -103,7 +103,8 @@ fn a_short_secret_has_its_key_by_every_rule() {
 #[test]
 fn a_server_that_cannot_prove_itself_is_refused() {
     let parameters = parameters(Dialect::RFC5054);
-    for spoil in [|m2: &mut Vec<u8>| m2[0] ^= 1, |m2: &mut Vec<u8>| m2.clear(), |m2: &mut Vec<u8>| m2.push(0)] {
+    for spoil in [|m2: &mut Vec<u8>| m2[0] ^= 1, |m2: &mut Vec<u8>| m2.clear(), |m2: &mut Vec<u8>| m2.push(0)]
+    {
         let server = Server::start(parameters.dialect, verifier(&parameters), &mut system_rng()).unwrap();
         let client = Client::start(parameters, &mut system_rng());
         let a = client.public_value().to_vec();
@@ -116,7 +117,10 @@ fn a_server_that_cannot_prove_itself_is_refused() {
 
 #[test]
 fn a_verifier_of_another_hash_or_way_to_x_is_refused() {
-    for dialect in [Dialect::RFC5054.with_hash(Hash::Sha256), Dialect { identity: Identity::Omitted, ..Dialect::RFC5054 }] {
+    for dialect in [
+        Dialect::RFC5054.with_hash(Hash::Sha256),
+        Dialect { identity: Identity::Omitted, ..Dialect::RFC5054 },
+    ] {
         let started = Server::start(Dialect::RFC5054, verifier(&parameters(dialect)), &mut system_rng());
         assert!(started.err().unwrap().is(&crate::registry::rules::WRONG_CREDENTIAL));
     }
@@ -187,7 +191,8 @@ fn the_apple_prehash_is_pbkdf2_of_the_hash_of_the_password() {
 
 #[test]
 fn prehash_iterations_are_limited_on_both_sides() {
-    let with = |iterations| Parameters { prehash: Prehash::Pbkdf2(iterations), ..parameters(Dialect::APPLE_GSA) };
+    let with =
+        |iterations| Parameters { prehash: Prehash::Pbkdf2(iterations), ..parameters(Dialect::APPLE_GSA) };
     let derive = |iterations| Verifier::derive(&with(iterations), "alice", &password("secret"), &SALT);
     assert!(derive(0).unwrap_err().is(&ksf::rules::BAD_PARAMETERS));
     assert!(derive(1).is_ok());
@@ -229,7 +234,9 @@ fn a_verifier_knows_its_password() {
 
 #[test]
 fn exponents_have_the_length_of_their_group() {
-    for (group, len) in [(Group::Bits2048, 32), (Group::Bits4096, 32), (Group::Bits6144, 44), (Group::Bits8192, 50)] {
+    for (group, len) in
+        [(Group::Bits2048, 32), (Group::Bits4096, 32), (Group::Bits6144, 44), (Group::Bits8192, 50)]
+    {
         assert_eq!(group.exponent_len(), len);
         assert_eq!(group.random_exponent(&mut system_rng()).len(), len);
     }
@@ -239,6 +246,7 @@ fn exponents_have_the_length_of_their_group() {
 fn debug_shows_no_secret() {
     let record = verifier(&parameters(Dialect::RFC5054));
     assert_eq!(format!("{record:?}"), "Verifier(SHA-1, 2048 bits, redacted)");
-    let established = Established { proof: crate::secret::verify(b"x", b"x").unwrap(), key: SecretBytes::new(vec![77]) };
+    let established =
+        Established { proof: crate::secret::verify(b"x", b"x").unwrap(), key: SecretBytes::new(vec![77]) };
     assert_eq!(format!("{established:?}"), "Established(redacted)");
 }

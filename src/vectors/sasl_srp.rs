@@ -244,7 +244,11 @@ fn session_reuse(case: &Fields<'_>) -> Checked {
     same("cn", parsed.cn, &cn)?;
     same("client_1", &parsed.to_bytes()?, &first)?;
     let reply = case.octets("server_1")?;
-    same("server_1", &reply, &[&(sn.len() as u32 + 2).to_be_bytes()[..], &[0xff, sn.len() as u8], &sn].concat())?;
+    same(
+        "server_1",
+        &reply,
+        &[&(sn.len() as u32 + 2).to_be_bytes()[..], &[0xff, sn.len() as u8], &sn].concat(),
+    )?;
     must_be_refused(ServerFirst::parse(&reply), &rules::SESSION_REUSE)
 }
 
@@ -282,4 +286,3 @@ fn aes(key: &[u8], block: &[u8; IV_LEN]) -> Checked<[u8; IV_LEN]> {
     cipher.encrypt_block(&mut block);
     Ok(block.into())
 }
-

@@ -7,9 +7,7 @@ use crate::error::{Result, Rule};
 use crate::secret::SecretBytes;
 use crate::srp::group::minimal;
 use crate::srp::trace::{Inputs, Trace, exponent};
-use crate::srp::{
-    Client, Dialect, Group, Hash, KeyRule, Legacy, Parameters, Prehash, Server, Width, rules,
-};
+use crate::srp::{Client, Dialect, Group, Hash, KeyRule, Legacy, Parameters, Prehash, Server, Width, rules};
 
 /// `srp6a_*`: exchanges with fixed exponents.
 pub(super) fn exchange(case: &Fields<'_>) -> Checked {

@@ -22,13 +22,19 @@ pub(super) fn check(case: &Fields<'_>) -> Checked {
             if conf.split(':').next() != Some(&index.to_string()) {
                 return wrong("the group has another index");
             }
-            same("the verifier by the file", Verifier::from_gnutls(line, Some(&conf), Legacy::Allowed)?.1.expose(), verifier.expose())?;
+            same(
+                "the verifier by the file",
+                Verifier::from_gnutls(line, Some(&conf), Legacy::Allowed)?.1.expose(),
+                verifier.expose(),
+            )?;
             user(case, &name, &verifier)
         }
         "srptool --create-conf" => {
             let (index, group) = group_from_gnutls(line, Legacy::Allowed)?;
             case.expect_text("line", &group_to_gnutls(group)?)?;
-            if case.number("index", 7)? != u64::from(index) || case.number("g", 255)? != u64::from(group.generator()) {
+            if case.number("index", 7)? != u64::from(index)
+                || case.number("g", 255)? != u64::from(group.generator())
+            {
                 return wrong("the line has another index or generator");
             }
             group_name(case, group)

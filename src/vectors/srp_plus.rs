@@ -96,7 +96,8 @@ mod tests {
     };
 
     fn case(name: &str, suite: Suite, group: Group, ksf: Ksf) -> Value {
-        let octets = |first: u8, len: usize| (0..len).map(|i| first.wrapping_add(i as u8)).collect::<Vec<_>>();
+        let octets =
+            |first: u8, len: usize| (0..len).map(|i| first.wrapping_add(i as u8)).collect::<Vec<_>>();
         let own = [
             ("group", hex(&(group.bits() as u16).to_be_bytes())),
             ("ksf", hex(&ksf.to_bytes())),

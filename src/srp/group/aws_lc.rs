@@ -230,4 +230,3 @@ impl Drop for Scratch {
 fn done(code: c_int) {
     assert_eq!(code, 1, "no memory for a few hundred words");
 }
-

@@ -99,9 +99,8 @@ pub(super) static N8192: [u8; 1024] = octets(
 );
 
 /// SASL SRP draft appendix A, the 264-bit entry.
-pub(super) static SASL_N264: [u8; 33] = octets(
-    "0115b8b692e0e045692cf280b436735c77a5a9e8a9e7ed56c965f87db5b2a2ece3",
-);
+pub(super) static SASL_N264: [u8; 33] =
+    octets("0115b8b692e0e045692cf280b436735c77a5a9e8a9e7ed56c965f87db5b2a2ece3");
 
 /// SASL SRP draft appendix A, the 384-bit entry.
 pub(super) static SASL_N384: [u8; 48] = octets(

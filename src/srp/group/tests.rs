@@ -209,7 +209,8 @@ fn groups_are_found_by_their_exact_pair() {
     for group in Group::ALL {
         let found = Group::find(group.modulus(), &[group.generator()], Legacy::Allowed);
         assert_eq!(found.unwrap(), group);
-        let padded = Group::find(&[&[0], group.modulus()].concat(), &group.pad(&[group.generator()]), Legacy::Allowed);
+        let padded =
+            Group::find(&[&[0], group.modulus()].concat(), &group.pad(&[group.generator()]), Legacy::Allowed);
         assert_eq!(padded.unwrap(), group);
     }
 }
@@ -219,7 +220,9 @@ fn an_unknown_group_is_refused() {
     let n = Group::Bits2048.modulus();
     let mut other = n.to_vec();
     other[100] ^= 1;
-    for (modulus, generator) in [(&other[..], &[2][..]), (n, &[1]), (n, &[5]), (n, &[]), (n, &[2, 2]), (&[], &[2])] {
+    for (modulus, generator) in
+        [(&other[..], &[2][..]), (n, &[1]), (n, &[5]), (n, &[]), (n, &[2, 2]), (&[], &[2])]
+    {
         let error = Group::find(modulus, generator, Legacy::Allowed).unwrap_err();
         assert!(error.is(&rules::UNKNOWN_GROUP), "{error:?}");
     }
@@ -249,7 +252,9 @@ fn no_switch_allows_the_smallest_groups_of_the_sasl_draft() {
 
 #[test]
 fn comparison_of_octets_is_that_of_numbers() {
-    for (a, b, below) in [([0, 1], [1, 0], true), ([1, 0], [0, 1], false), ([1, 1], [1, 1], false), ([0, 0], [0, 1], true)] {
+    for (a, b, below) in
+        [([0, 1], [1, 0], true), ([1, 0], [0, 1], false), ([1, 1], [1, 1], false), ([0, 0], [0, 1], true)]
+    {
         assert_eq!(is_below(&a, &b), below, "{a:?} {b:?}");
     }
 }

@@ -52,8 +52,7 @@ impl ClientReady {
         let introduction =
             Introduction { binding_type: binding.kind().name(), authzid, authcid: &setup.authcid };
         let message = introduction.to_message(CLIENT_FIRST)?;
-        let channel =
-            setup.context.channel_identifier(&suite.mechanism(), &setup.authcid, authzid, &binding);
+        let channel = setup.context.channel_identifier(&suite.mechanism(), &setup.authcid, authzid, &binding);
         let password = setup.preparation.prepare(&setup.password)?;
         let authcid = setup.authcid;
         Ok(Self(ExpectServerFirst { suite, exponent, authcid, password, binding, channel, message }))

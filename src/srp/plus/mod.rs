@@ -149,4 +149,3 @@ pub(crate) fn session_key(hash: Hash, key: &[u8], transcript: &[u8]) -> SessionK
 fn required(binding: Option<ChannelBinding>) -> Result<ChannelBinding> {
     binding.ok_or_else(|| Error::new(&registry::rules::BINDING_MISSING))
 }
-

@@ -63,7 +63,8 @@ pub(crate) fn enroll(
     preparation: Preparation,
     rng: &mut dyn CryptoRng,
 ) -> Result<Credential> {
-    Verifier::generate(&PARAMETERS, &prep::user_name(authcid)?, password, preparation, rng).map(Credential::Srp)
+    Verifier::generate(&PARAMETERS, &prep::user_name(authcid)?, password, preparation, rng)
+        .map(Credential::Srp)
 }
 
 /// What one side draws before it knows the group.
@@ -154,4 +155,3 @@ fn check_choice(chosen: &str) -> Result<()> {
 fn is_sha1(name: &str) -> bool {
     name.eq_ignore_ascii_case("SHA-1") || name.eq_ignore_ascii_case("SHA-160")
 }
-
