@@ -237,3 +237,47 @@ fn within(length: usize, limit: usize) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_limited_on_both_sides() {
+        let os = |len| Builder::new().os(&vec![7; len]);
+        let utf8 = |len| Builder::new().utf8(&"x".repeat(len));
+        let mpi = |len| Builder::new().mpi(&vec![7; len]);
+        assert_eq!(Reader::buffer(&os(OS_MAX).unwrap().finish()).unwrap().os().unwrap().len(), OS_MAX);
+        assert_eq!(
+            Reader::buffer(&utf8(LONG_MAX).unwrap().finish()).unwrap().utf8().unwrap().len(),
+            LONG_MAX
+        );
+        assert_eq!(Reader::buffer(&mpi(LONG_MAX).unwrap().finish()).unwrap().mpi().unwrap().len(), LONG_MAX);
+        for made in [os(OS_MAX + 1), utf8(LONG_MAX + 1), mpi(LONG_MAX + 1)] {
+            let error = made.err().unwrap();
+            assert!(error.is(&rules::FIELD_TOO_LONG));
+            assert!(error.numbers().is_some_and(|(demanded, limit)| demanded == limit + 1));
+        }
+    }
+
+    #[test]
+    fn a_length_that_is_not_that_of_the_buffer_is_refused() {
+        for message in [&[][..], &[0, 0, 0], &[0, 0, 0, 1], &[0, 0, 0, 0, 7], &[0xff, 0xff, 0xff, 0xff, 7]] {
+            assert!(Reader::buffer(message).err().unwrap().is(&rules::BAD_MESSAGE), "{message:?}");
+        }
+    }
+
+    #[test]
+    fn a_number_with_a_leading_zero_is_refused() {
+        assert_eq!(Reader(&[0, 1, 9]).mpi().unwrap(), [9]);
+        assert_eq!(Reader(&[0, 0]).mpi().unwrap(), [] as [u8; 0]);
+        assert!(Reader(&[0, 2, 0, 9]).mpi().unwrap_err().is(&rules::BAD_MESSAGE));
+    }
+
+    #[test]
+    fn a_text_that_is_none_is_refused() {
+        for text in [&[0, 1, 0][..], &[0, 1, 0xff], &[0, 2, 0xc3]] {
+            assert!(Reader(text).utf8().unwrap_err().is(&rules::BAD_MESSAGE), "{text:?}");
+        }
+    }
+}
