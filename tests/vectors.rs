@@ -6,11 +6,13 @@ use countersign::vectors::{self, File, Report};
 use serde_json::{Map, Value, json};
 
 /// The files and how many cases each has.
-const FILES: [(&str, usize); 31] = [
+const FILES: [(&str, usize); 33] = [
+    ("argon2_rfc9106.json", 6),
     ("cpace_ristretto255_sha512.json", 4),
     ("cpace_sasl.json", 2),
     ("cpace_string_utils.json", 11),
     ("cpace_x25519_sha512.json", 13),
+    ("hkdf_rfc5869.json", 7),
     ("opaque_rfc9807.json", 3),
     ("opaque_sasl.json", 1),
     ("pbkdf2_rfc6070.json", 6),
@@ -59,6 +61,7 @@ const DESCRIPTIVE: [&str; 11] = [
 const SLOW_ITERATIONS: u64 = 10_000;
 const SLOW_N: u64 = 16;
 const SLOW_BITS: u64 = 2048;
+const SLOW_MEMORY: u64 = 32;
 
 fn built_in(name: &str) -> File {
     vectors::built_in().find(|file| file.name == name).expect("the file is compiled in")
@@ -186,7 +189,7 @@ fn is_slow(case: &Value) -> bool {
     let group = case["group"].as_str().and_then(|group| group.strip_prefix("rfc5054_"));
     let bits = group.map_or(case["bits"].as_u64(), |bits| bits.parse().ok());
     let is_large_srp = bits.is_some_and(|bits| bits > SLOW_BITS) || case["mechanism"] == "SRP-SHA-512-PLUS";
-    above("iterations", SLOW_ITERATIONS) || above("N", SLOW_N) || is_large_srp
+    above("iterations", SLOW_ITERATIONS) || above("N", SLOW_N) || above("m_kib", SLOW_MEMORY) || is_large_srp
 }
 
 /// Whether it is a tag that Cyrus SASL computed wrongly, as the case states: no change makes it more wrong.

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use curve25519_dalek::scalar::Scalar;
 use rand_core::Rng as _;
 
 use super::example::{Example, Given, run};
 use super::fields::{Checked, Fault, Fields, same, wrong};
+use super::opaque_3dh::{self as formulas, Schedule, Stored};
 use crate::ksf::Ksf;
 use crate::opaque::{
     ClientLogin, ClientRegistration, Draws, KE1_LEN, NOBODY, OpaqueClient, OpaqueServer, Parties, Record,
@@ -53,17 +55,18 @@ pub(super) fn check(case: &Fields<'_>) -> Checked {
         server: inputs.optional("server_identity", Fields::octets)?,
         name: inputs.octets("credential_identifier")?,
     };
+    let intermediates = case.object("intermediates")?;
     match config.text("Fake")? {
         "False" => {
-            let intermediates = case.object("intermediates")?;
-            protocol.real(&inputs, &intermediates, &outputs)?;
-            intermediates.finish()?;
+            protocol.real(&inputs, &outputs)?;
+            protocol.inside(&inputs, &intermediates, &outputs)?;
         }
         "True" => protocol.fake(&inputs, &outputs)?,
         other => return wrong(format!("Fake is {other}")),
     }
     config.finish()?;
     inputs.finish()?;
+    intermediates.finish()?;
     outputs.finish()
 }
 
@@ -80,7 +83,7 @@ impl Protocol {
     }
 
     /// Registration and login of a known user, both sides.
-    fn real(&self, inputs: &Fields<'_>, intermediates: &Fields<'_>, outputs: &Fields<'_>) -> Checked {
+    fn real(&self, inputs: &Fields<'_>, outputs: &Fields<'_>) -> Checked {
         let (parties, password) = (self.parties(), inputs.octets("password")?);
         let keys = keys(inputs, &NOBODY)?;
 
@@ -93,9 +96,6 @@ impl Protocol {
         let registered = client.finish(&response, &parties, Ksf::IDENTITY, &mut rng)?;
         outputs.expect("registration_upload", &*registered.upload)?;
         outputs.expect("export_key", registered.export_key.expose())?;
-        intermediates.expect("client_public_key", &registered.upload[..32])?;
-        intermediates.expect("masking_key", &registered.upload[32..96])?;
-        intermediates.expect("envelope", &registered.upload[96..])?;
         let record = Record::new(keys.clone(), Ksf::IDENTITY, &registered.upload)?;
 
         let mut rng = Given::new(&[
@@ -114,6 +114,70 @@ impl Protocol {
         outputs.expect("export_key", export_key.expose())?;
         outputs.expect("session_key", ours.into_key().expose())?;
         outputs.expect("session_key", server.finish(&ke3, &parties)?.into_key().expose())
+    }
+
+    /// The same by the formulas alone, with what never leaves a party.
+    fn inside(&self, inputs: &Fields<'_>, intermediates: &Fields<'_>, outputs: &Fields<'_>) -> Checked {
+        let password = inputs.octets("password")?;
+        let oprf_key = formulas::oprf_key(&inputs.array("oprf_seed")?, &self.name)?;
+        intermediates.expect("oprf_key", oprf_key.as_bytes())?;
+        let request = outputs.array("registration_request")?;
+        let evaluated = formulas::diffie_hellman(&oprf_key, &request)?;
+        let blind = Scalar::from_bytes_mod_order(inputs.array("blind_registration")?);
+        let randomized_password = formulas::randomized_password(&password, &blind, &evaluated)?;
+        intermediates.expect("randomized_password", &randomized_password)?;
+        let nonce = inputs.array("envelope_nonce")?;
+        let stored = Stored::new(&randomized_password, &nonce)?;
+        intermediates.expect("masking_key", &stored.masking_key)?;
+        intermediates.expect("auth_key", &stored.auth_key)?;
+        outputs.expect("export_key", &stored.export_key)?;
+
+        let server_private_key = Scalar::from_bytes_mod_order(inputs.array("server_private_key")?);
+        let server_public_key = formulas::public_key(&server_private_key);
+        let client_public_key = formulas::public_key(&stored.client_private_key);
+        intermediates.expect("client_public_key", &client_public_key)?;
+        let client = self.client.as_deref().unwrap_or(&client_public_key);
+        let server = self.server.as_deref().unwrap_or(&server_public_key);
+        let envelope = stored.envelope(&nonce, &server_public_key, server, client);
+        intermediates.expect("envelope", &envelope)?;
+        outputs.expect("registration_response", &[evaluated, server_public_key].concat())?;
+        outputs.expect(
+            "registration_upload",
+            &[&client_public_key[..], &stored.masking_key, &envelope].concat(),
+        )?;
+
+        let ke1 = outputs.array::<KE1_LEN>("KE1")?;
+        let request = ke1.first_chunk().expect("KE1 begins with the blinded element");
+        let client_share = formulas::diffie_hellman_key(&inputs.octets("client_keyshare_seed")?);
+        let server_share = formulas::diffie_hellman_key(&inputs.octets("server_keyshare_seed")?);
+        let (client_keyshare, server_keyshare) =
+            (formulas::public_key(&client_share), formulas::public_key(&server_share));
+        same("the client's key share", &client_keyshare, &ke1[KE1_LEN - 32..])?;
+        let masking_nonce = inputs.array("masking_nonce")?;
+        let response = [&server_public_key[..], &envelope].concat();
+        let inner = [
+            &formulas::diffie_hellman(&oprf_key, request)?[..],
+            &masking_nonce,
+            &formulas::masked(&stored.masking_key, &masking_nonce, &response)?,
+            &inputs.octets("server_nonce")?,
+            &server_keyshare,
+        ]
+        .concat();
+        let preamble = formulas::preamble(&self.context, client, &ke1, server, &inner);
+        let ikm = [
+            formulas::diffie_hellman(&client_share, &server_keyshare)?,
+            formulas::diffie_hellman(&client_share, &server_public_key)?,
+            formulas::diffie_hellman(&stored.client_private_key, &server_keyshare)?,
+        ];
+        let schedule = Schedule::new(&ikm.concat(), &preamble)?;
+        intermediates.expect("handshake_secret", &schedule.handshake_secret)?;
+        intermediates.expect("server_mac_key", &schedule.server_mac_key)?;
+        intermediates.expect("client_mac_key", &schedule.client_mac_key)?;
+        outputs.expect("session_key", &schedule.session_key)?;
+        let server_mac = formulas::transcript_mac(&schedule.server_mac_key, &preamble);
+        outputs.expect("KE2", &[&inner[..], &server_mac].concat())?;
+        let transcript = [&preamble[..], &server_mac].concat();
+        outputs.expect("KE3", &formulas::transcript_mac(&schedule.client_mac_key, &transcript))
     }
 
     /// The answer for an unknown user.
