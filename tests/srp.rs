@@ -414,7 +414,7 @@ fn a_flipped_bit_anywhere_is_refused() {
                 // SASL SRP proves neither the initial vectors nor what stands in them, since they are for layers only.
                 let in_iv = |from_end: usize| name == sasl::NAME && position + from_end >= message.len();
                 if (number == 2 && in_iv(16))
-                    || (number == 3 && position >= 25 && position < 41 && name == sasl::NAME)
+                    || (number == 3 && (25..41).contains(&position) && name == sasl::NAME)
                 {
                     continue;
                 }

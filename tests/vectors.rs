@@ -58,6 +58,7 @@ const DESCRIPTIVE: [&str; 11] = [
 /// Cases that take longer are left out where every field is changed in turn; quicker cases have the same fields.
 const SLOW_ITERATIONS: u64 = 10_000;
 const SLOW_N: u64 = 16;
+const SLOW_BITS: u64 = 2048;
 
 fn built_in(name: &str) -> File {
     vectors::built_in().find(|file| file.name == name).expect("the file is compiled in")
@@ -94,7 +95,7 @@ fn every_file_of_the_directory_is_compiled_in() {
 #[test]
 fn a_change_in_any_value_fails_its_case() {
     for_each_leaf(|file, case, leaf| {
-        if DESCRIPTIVE.contains(&field(leaf)) {
+        if DESCRIPTIVE.contains(&field(leaf)) || is_artefact(case, leaf) {
             return;
         }
         let mut changed = case.clone();
@@ -182,7 +183,16 @@ fn for_each_leaf(check: impl Fn(&File, &Value, &str)) {
 
 fn is_slow(case: &Value) -> bool {
     let above = |field: &str, limit| case[field].as_u64().is_some_and(|n| n > limit);
-    above("iterations", SLOW_ITERATIONS) || above("N", SLOW_N)
+    let group = case["group"].as_str().and_then(|group| group.strip_prefix("rfc5054_"));
+    let bits = group.map_or(case["bits"].as_u64(), |bits| bits.parse().ok());
+    let is_large_srp = bits.is_some_and(|bits| bits > SLOW_BITS) || case["mechanism"] == "SRP-SHA-512-PLUS";
+    above("iterations", SLOW_ITERATIONS) || above("N", SLOW_N) || is_large_srp
+}
+
+/// Whether it is a tag that Cyrus SASL computed wrongly, as the case states: no change makes it more wrong.
+fn is_artefact(case: &Value, leaf: &str) -> bool {
+    let packet = leaf.strip_suffix("/wire").and_then(|packet| case.pointer(packet));
+    packet.is_some_and(|packet| packet["mac_verifies"] == false)
 }
 
 /// Whether the case states that its input is refused.

@@ -189,17 +189,17 @@ fn group(case: &Fields<'_>) -> Checked {
     let bits = case.number("bits", 8192)?;
     let modulus = number(case, "N", case.text("N")?.len().div_ceil(2))?;
     let generator = case.number("g", 255)? as u8;
-    let of_rfc5054 = match case.optional("same_as_rfc5054", Fields::flag)? {
-        Some(same) => same,
-        None => {
-            case.expect_text("name", &format!("rfc5054_{bits}"))?;
-            true
+    let of_rfc5054 = if case.has("k") {
+        true
+    } else {
+        let actual = case.number("actual_bits", 8192)?;
+        if actual != 8 * modulus.len() as u64 - u64::from(modulus[0].leading_zeros()) {
+            return wrong("N does not have so many bits");
         }
+        case.flag("same_as_rfc5054")?
     };
-    if let Some(actual) = case.optional("actual_bits", |case, name| case.number(name, 8192))?
-        && actual != 8 * modulus.len() as u64 - u64::from(modulus[0].leading_zeros())
-    {
-        return wrong("N does not have so many bits");
+    if bits != 8 * modulus.len() as u64 {
+        return wrong("N does not have so many octets");
     }
     let refused = Group::find(&modulus, &[generator], Legacy::Refused);
     let allowed = Group::find(&modulus, &[generator], Legacy::Allowed);
@@ -244,23 +244,24 @@ fn check_k(case: &Fields<'_>, modulus: &[u8], generator: u8) -> Checked {
     Ok(())
 }
 
+/// What the file says about A = 1.
+const ONE: &str = "=1 is not excluded by the RFC (A mod N != 0) but has no legitimate use; \
+                   rejecting 1 and N-1 is harmless hardening";
+
 /// A value of A or B that no peer may send. The reason says which it is.
 fn refused_share(case: &Fields<'_>) -> Checked {
     let group = named_group(case)?;
     let name = if case.has("A") { "A" } else { "B" };
     let value = number(case, name, case.text(name)?.len().div_ceil(2))?;
     let reason = case.text("reason")?;
-    let stated = reason.split([',', ' ']).next().unwrap_or_default();
     let n = group.modulus();
-    let (expected, rule) = match stated.strip_prefix(name) {
+    let (expected, rule) = match reason.strip_prefix(name) {
         Some("=0") => (vec![0], &rules::SHARE_ZERO),
-        Some("=1") => (vec![1], &rules::SHARE_TRIVIAL),
+        Some(ONE) => (vec![1], &rules::SHARE_TRIVIAL),
         Some("=N-1") => (crate::srp::group::modulus_minus_one(group), &rules::SHARE_TRIVIAL),
-        Some("=N") if reason.ends_with("with an extra leading zero octet") => {
-            ([&[0], n].concat(), &rules::SHARE_TOO_LARGE)
-        }
         Some("=N") => (n.to_vec(), &rules::SHARE_TOO_LARGE),
-        Some("=2N") => (product(n, &[2]), &rules::SHARE_TOO_LONG),
+        Some("=N with an extra leading zero octet") => ([&[0], n].concat(), &rules::SHARE_TOO_LARGE),
+        Some("=2N" | "=2N, longer than N") => (product(n, &[2]), &rules::SHARE_TOO_LONG),
         Some("=N^2") => (product(n, n), &rules::SHARE_TOO_LONG),
         _ => return wrong(format!("cannot tell what must be refused because of {reason}")),
     };
@@ -283,24 +284,21 @@ fn product(a: &[u8], b: &[u8]) -> Vec<u8> {
 }
 
 fn refused_group(case: &Fields<'_>) -> Checked {
-    let generator = case.number("g", 255)? as u8;
-    let modulus = case.octets("N")?;
-    let reason = case.text("reason")?;
-    let rule = match reason {
-        "not in the known-group list" | "g=1" | "known N with a different g" => &rules::UNKNOWN_GROUP,
-        "1024 bits: below the minimum size" => &rules::GROUP_TOO_SMALL,
-        _ => return wrong(format!("cannot tell what must be refused because of {reason}")),
+    let (large, small) = (Group::Bits2048.modulus(), Group::Bits1024.modulus());
+    // N + 2, which is odd and of the same length.
+    let unknown = [&large[..large.len() - 1], &[large[large.len() - 1] + 2]].concat();
+    let (modulus, generator, rule) = match case.text("reason")? {
+        "not in the known-group list" => (&unknown[..], 2, &rules::UNKNOWN_GROUP),
+        "g=1" => (large, 1, &rules::UNKNOWN_GROUP),
+        "known N with a different g" => (large, 5, &rules::UNKNOWN_GROUP),
+        "1024 bits: below the minimum size" => (small, 2, &rules::GROUP_TOO_SMALL),
+        other => return wrong(format!("cannot tell what must be refused because of {other}")),
     };
-    let known = Group::ALL.into_iter().any(|group| group.modulus() == modulus);
-    let consistent = match reason {
-        "not in the known-group list" => !known,
-        "g=1" => known && generator == 1,
-        _ => known,
-    };
-    if !consistent {
-        return wrong("the group is not what the reason says");
+    case.expect("N", modulus)?;
+    if case.number("g", 255)? != u64::from(generator) {
+        return wrong("g is not what the reason says");
     }
-    must_be_refused(Group::find(&modulus, &[generator], Legacy::Refused), rule)
+    must_be_refused(Group::find(modulus, &[generator], Legacy::Refused), rule)
 }
 
 pub(super) fn must_be_refused<T>(result: Result<T>, rule: &'static Rule) -> Checked {
