@@ -244,23 +244,24 @@ fn check_k(case: &Fields<'_>, modulus: &[u8], generator: u8) -> Checked {
     Ok(())
 }
 
+/// What the file says about A = 1.
+const ONE: &str = "=1 is not excluded by the RFC (A mod N != 0) but has no legitimate use; \
+                   rejecting 1 and N-1 is harmless hardening";
+
 /// A value of A or B that no peer may send. The reason says which it is.
 fn refused_share(case: &Fields<'_>) -> Checked {
     let group = named_group(case)?;
     let name = if case.has("A") { "A" } else { "B" };
     let value = number(case, name, case.text(name)?.len().div_ceil(2))?;
     let reason = case.text("reason")?;
-    let stated = reason.split([',', ' ']).next().unwrap_or_default();
     let n = group.modulus();
-    let (expected, rule) = match stated.strip_prefix(name) {
+    let (expected, rule) = match reason.strip_prefix(name) {
         Some("=0") => (vec![0], &rules::SHARE_ZERO),
-        Some("=1") => (vec![1], &rules::SHARE_TRIVIAL),
+        Some(ONE) => (vec![1], &rules::SHARE_TRIVIAL),
         Some("=N-1") => (crate::srp::group::modulus_minus_one(group), &rules::SHARE_TRIVIAL),
-        Some("=N") if reason.ends_with("with an extra leading zero octet") => {
-            ([&[0], n].concat(), &rules::SHARE_TOO_LARGE)
-        }
         Some("=N") => (n.to_vec(), &rules::SHARE_TOO_LARGE),
-        Some("=2N") => (product(n, &[2]), &rules::SHARE_TOO_LONG),
+        Some("=N with an extra leading zero octet") => ([&[0], n].concat(), &rules::SHARE_TOO_LARGE),
+        Some("=2N" | "=2N, longer than N") => (product(n, &[2]), &rules::SHARE_TOO_LONG),
         Some("=N^2") => (product(n, n), &rules::SHARE_TOO_LONG),
         _ => return wrong(format!("cannot tell what must be refused because of {reason}")),
     };

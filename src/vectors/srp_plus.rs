@@ -90,7 +90,7 @@ mod tests {
 
     const PLACE: Place = Place {
         file: "vectors/srp_sasl.json",
-        document: "docs/sasl-pake-3.part.md",
+        document: "docs/sasl-pake.md",
         begin: "<!-- examples of SRP: written by a test, do not edit -->\n",
         end: "<!-- end of the examples of SRP -->",
     };
