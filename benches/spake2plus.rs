@@ -20,6 +20,7 @@ use countersign::spake2plus::{
 use countersign::{ChannelBinding, Context, Mechanism, MechanismName, Password, Result, system_rng};
 use spake2::{Ed25519Group, Identity, Spake2};
 
+const ROUNDS: usize = 300;
 const PASSWORD: &str = "correct horse battery staple";
 
 fn main() {
@@ -28,6 +29,7 @@ fn main() {
     let record = secret.verifier_secret();
     let other = Store::user("other");
     compare(
+        ROUNDS,
         "whole exchange, both sides, password already stretched",
         &[
             ("spake2 0.4, Ed25519, no confirmation", Box::new(|| whole(balanced))),
@@ -38,6 +40,7 @@ fn main() {
         ],
     );
     compare(
+        ROUNDS,
         "the server's part of one login",
         &[
             ("wrong password", Box::new(|| server(Some(other.clone())))),
