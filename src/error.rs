@@ -9,6 +9,7 @@
 //! [`Mechanism::failure_reply`](crate::mechanism::Mechanism::failure_reply) and by the carrying protocol.
 
 use std::fmt;
+use std::time::Duration;
 
 /// Result of every fallible call in this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -68,6 +69,7 @@ struct Inner {
     rule: &'static Rule,
     numbers: Option<(u64, u64)>,
     subject: Option<Box<str>>,
+    retry_after: Option<Duration>,
 }
 
 /// The longest subject shown in an error, in characters.
@@ -77,13 +79,15 @@ impl Error {
     /// The breach of `rule`.
     #[must_use]
     pub fn new(rule: &'static Rule) -> Self {
-        Self(Box::new(Inner { rule, numbers: None, subject: None }))
+        Self(Box::new(Inner { rule, numbers: None, subject: None, retry_after: None }))
     }
 
     /// A limit was exceeded: what was demanded, and what is allowed.
     #[must_use]
     pub fn exceeds(rule: &'static Rule, demanded: u64, limit: u64) -> Self {
-        Self(Box::new(Inner { rule, numbers: Some((demanded, limit)), subject: None }))
+        let mut error = Self::new(rule);
+        error.0.numbers = Some((demanded, limit));
+        error
     }
 
     /// Adds the name of the thing concerned (a mechanism, an address, a file).
@@ -99,6 +103,13 @@ impl Error {
             .take(SUBJECT_MAX)
             .collect::<String>();
         self.0.subject = Some(clean.into_boxed_str());
+        self
+    }
+
+    /// Adds after which time the same can be tried again.
+    #[must_use]
+    pub fn with_retry_after(mut self, wait: Duration) -> Self {
+        self.0.retry_after = Some(wait);
         self
     }
 
@@ -126,6 +137,12 @@ impl Error {
         self.0.numbers
     }
 
+    /// After which time the same can be tried again, where that is known.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.0.retry_after
+    }
+
     /// The name of the thing concerned.
     #[must_use]
     pub fn subject(&self) -> Option<&str> {
@@ -147,6 +164,11 @@ impl fmt::Display for Error {
         }
         if let Some((demanded, limit)) = self.0.numbers {
             write!(f, " ({demanded}, the limit is {limit})")?;
+        }
+        if let Some(wait) = self.0.retry_after {
+            // Rounded up: who comes back after so many seconds does not come too early.
+            let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+            write!(f, "; try again in {seconds} s")?;
         }
         write!(f, " [{}]", self.0.rule.source)
     }
@@ -184,6 +206,17 @@ mod tests {
         assert_eq!(error.to_string(), "too many of them: a\u{fffd}b (11, the limit is 10) [RFC 0 section 0]");
         assert_eq!(error.advice(), "Send fewer.");
         assert_eq!(error.numbers(), Some((11, 10)));
+    }
+
+    #[test]
+    fn the_wait_is_rounded_up_to_seconds() {
+        let error = Error::exceeds(&RULE, 6, 5).with_retry_after(Duration::from_millis(8001));
+        assert_eq!(
+            error.to_string(),
+            "too many of them (6, the limit is 5); try again in 9 s [RFC 0 section 0]"
+        );
+        assert_eq!(error.retry_after(), Some(Duration::from_millis(8001)));
+        assert_eq!(Error::new(&RULE).retry_after(), None);
     }
 
     #[test]

@@ -1,5 +1,34 @@
-//! Channels between two parties who share a password.
-#![forbid(unsafe_code)]
+//! Secure channels between two parties who share a password, over XMPP or any byte stream.
+//!
+//! Everything here is sans-I/O: it takes the peer's octets and gives the answer. Nothing opens a socket or asks a clock,
+//! but for the tokio driver and the demo server, which are features of their own. It stores nothing, it keeps no accounts,
+//! and it is no XMPP library: any such library can carry its sessions.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`mechanism`] | the trait of every way to prove a password, and what each promises |
+//! | [`registry`] | every mechanism that is compiled in; where servers look records up |
+//! | [`sasl`] | choice of a mechanism by a policy with a floor, order of messages |
+//! | [`context`], [`binding`] | what an exchange is about, and the channel it is tied to |
+//! | [`tls`] | the tunnel: application data passes only once it is verified |
+//! | `scram`, `cpace`, `spake2plus`, `opaque`, `srp` | the families, each a feature |
+//! | `xmpp` | the end-to-end session over XMPP, a tokio driver, a server for demos |
+//! | `vectors` | the runner for files of test vectors |
+//!
+//! | feature | adds | needs C |
+//! |---|---|---|
+//! | `scram`, `cpace`, `spake2plus` (default), `opaque`, `srp` | that family | no |
+//! | `aws-lc-rs`, `ring` | the tunnel on rustls with that provider | yes |
+//! | `xmpp` | sans-I/O sessions over stanzas | no |
+//! | `tokio` | the driver and a small XMPP client | no |
+//! | `demo-server` | the XMPP server for demos and tests, with its attacks | yes |
+//! | `vectors` | the vector runner | no |
+//!
+//! The README has a complete example with both ends in one program. How the parts hang together stands in
+//! `docs/design.md`, which attack is stopped where in `docs/attacks.md`.
+// One module may be unsafe, and says why: `srp::group::aws_lc`, the calls into AWS-LC.
+#![cfg_attr(not(feature = "srp-aws-lc"), forbid(unsafe_code))]
+#![cfg_attr(feature = "srp-aws-lc", deny(unsafe_code))]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod binding;
@@ -7,7 +36,8 @@ pub mod context;
 #[cfg(feature = "cpace")]
 pub mod cpace;
 pub mod error;
-#[cfg(any(feature = "opaque", feature = "spake2plus"))]
+pub mod guess;
+#[cfg(any(feature = "opaque", feature = "spake2plus", feature = "srp"))]
 pub mod ksf;
 pub mod mechanism;
 #[cfg(feature = "opaque")]
@@ -20,10 +50,12 @@ pub mod scram;
 pub mod secret;
 #[cfg(feature = "spake2plus")]
 pub mod spake2plus;
+#[cfg(feature = "srp")]
+pub mod srp;
 pub mod tls;
 #[cfg(feature = "vectors")]
 pub mod vectors;
-#[cfg(any(feature = "cpace", feature = "opaque", feature = "spake2plus"))]
+#[cfg(any(feature = "cpace", feature = "opaque", feature = "spake2plus", feature = "srp"))]
 pub mod wire;
 #[cfg(feature = "xmpp")]
 pub mod xmpp;
@@ -42,3 +74,8 @@ pub use secret::{Password, SessionKey};
 pub fn system_rng() -> impl rand_core::CryptoRng {
     rand_core::UnwrapErr(getrandom::SysRng)
 }
+
+/// The example of the README, as a test.
+#[cfg(all(doctest, feature = "aws-lc-rs", feature = "cpace"))]
+#[doc = include_str!("../README.md")]
+pub struct Readme;

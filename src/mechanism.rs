@@ -204,6 +204,14 @@ pub struct Properties {
     pub impostor: Guessing,
     /// What a thief of the responder's stored record can do.
     pub thief: Guessing,
+    /// Which message of the client's, counted from 1, lets an impostor of the server test his guess of the password.
+    /// To fail in the place of that message is such an answer too.
+    pub client_test: u8,
+    /// Which message of the server's, counted from 1, lets an impostor of the client test his guess of the password.
+    /// To fail in the place of that message is such an answer too.
+    pub server_test: u8,
+    /// Taken only when it is named: it is there for what others have deployed.
+    pub by_name: bool,
 }
 
 /// What a mechanism wants done next.

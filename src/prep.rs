@@ -173,6 +173,10 @@ pub fn opaque_string(text: &str) -> Result<Zeroizing<String>> {
         _ => c,
     });
     let prepared = collect(text.len(), mapped.nfc());
+    // NFC can turn a character that is allowed into one that is not: U+0387 into U+00B7.
+    if !is_freeform(&prepared) {
+        return Err(Error::new(&rules::PROHIBITED));
+    }
     if prepared.is_empty() {
         return Err(Error::new(&rules::EMPTY));
     }
@@ -325,6 +329,12 @@ mod tests {
     fn opaque_string_vectors() {
         let file = include_str!("../vectors/precis_opaquestring_rfc8265.json");
         assert_eq!(run(file, opaque_string), 11);
+    }
+
+    #[test]
+    fn what_nfc_makes_of_a_character_must_be_allowed_too() {
+        assert!(opaque_string("\u{387}").unwrap_err().is(&rules::PROHIBITED));
+        assert_eq!(*opaque_string("l\u{b7}l").unwrap(), "l\u{b7}l");
     }
 
     #[test]

@@ -93,6 +93,9 @@ pub enum Credential {
     /// OPAQUE's server keys, hash parameters and registration record.
     #[cfg(feature = "opaque")]
     Opaque(crate::opaque::Record),
+    /// SRP's salt and verifier.
+    #[cfg(feature = "srp")]
+    Srp(crate::srp::Verifier),
 }
 
 /// Where the server side finds its records.
@@ -229,6 +232,18 @@ static ROWS: &[Registered] = &[
         server: crate::opaque::OpaqueServer::boxed,
         enroll: crate::opaque::enroll,
     },
+    #[cfg(feature = "srp")]
+    srp_plus(crate::srp::plus::SHA_256_PLUS),
+    #[cfg(feature = "srp")]
+    srp_plus(crate::srp::plus::SHA_512_PLUS),
+    #[cfg(feature = "srp")]
+    Registered {
+        name: crate::srp::sasl::NAME,
+        properties: |_| crate::srp::sasl::properties(),
+        client: crate::srp::sasl::SrpClient::boxed,
+        server: crate::srp::sasl::SrpServer::boxed,
+        enroll: crate::srp::sasl::enroll,
+    },
     #[cfg(feature = "scram")]
     scram("SCRAM-SHA-512-PLUS"),
     #[cfg(feature = "scram")]
@@ -256,6 +271,18 @@ const fn cpace_row(name: MechanismName) -> Registered {
         client: cpace::CpaceClient::boxed,
         server: cpace::CpaceServer::boxed,
         enroll: cpace::enroll,
+    }
+}
+
+#[cfg(feature = "srp")]
+const fn srp_plus(name: MechanismName) -> Registered {
+    use crate::srp::plus;
+    Registered {
+        name,
+        properties: |_| plus::properties(),
+        client: plus::SrpPlusClient::boxed,
+        server: plus::SrpPlusServer::boxed,
+        enroll: plus::enroll,
     }
 }
 

@@ -1,9 +1,12 @@
 //! SASL (RFC 4422) as a carrying protocol sees it: choice of a mechanism, the order of messages, base64, failure
 //! conditions. No XML here.
 
+use std::collections::BTreeSet;
+
 use base64ct::{Base64, Encoding};
 
 use crate::error::{Error, ErrorKind, Result, Rule};
+use crate::guess::{Guess, Running};
 use crate::mechanism::{self, Guessing, MESSAGE_MAX, Mechanism, MechanismName, Outcome, Side, Step};
 use crate::registry;
 
@@ -42,6 +45,22 @@ pub mod rules {
         source: "RFC 6120 section 6.5",
         what: "the peer refused the authentication",
         advice: "Check the password on both sides; if it is right, somebody may sit in between.",
+    };
+    /// The server side takes no attempt at present.
+    pub static TRY_LATER: Rule = Rule {
+        id: "sasl-try-later",
+        kind: ErrorKind::PeerUnavailable,
+        source: "RFC 6120 section 6.5.11",
+        what: "the peer takes no further attempts to authenticate at present",
+        advice: "Wait and try again; the other side is told how long, after too many wrong passwords up to an hour.",
+    };
+    /// Our own list has nothing that the floor lets through.
+    pub static NOTHING_ACCEPTABLE: Rule = Rule {
+        id: "sasl-nothing-acceptable",
+        kind: ErrorKind::Misuse,
+        source: "countersign",
+        what: "our own policy leaves no mechanism",
+        advice: "Name a mechanism that the policy's floor lets through.",
     };
     /// Nothing on the peer's list is acceptable.
     pub static NO_MECHANISM: Rule = Rule {
@@ -134,6 +153,16 @@ impl Condition {
     }
 }
 
+/// What a failure that the server side has announced means here.
+#[must_use]
+pub fn refused(condition: Condition) -> Error {
+    let rule = match condition {
+        Condition::TemporaryAuthFailure => &rules::TRY_LATER,
+        _ => &rules::REFUSED_BY_PEER,
+    };
+    Error::new(rule).about(condition.name())
+}
+
 /// Base64 of a message for an XMPP SASL element: `=` stands for the empty message (RFC 6120 section 6.4.2).
 #[must_use]
 pub fn encode(message: &[u8]) -> String {
@@ -172,6 +201,7 @@ fn check_length(message: &[u8]) -> Result<()> {
 pub struct ClientExchange {
     mechanism: Box<dyn Mechanism>,
     outcome: Option<Outcome>,
+    guess: Running,
 }
 
 impl ClientExchange {
@@ -180,8 +210,24 @@ impl ClientExchange {
     /// # Errors
     /// As the mechanism.
     pub fn start(mechanism: Box<dyn Mechanism>) -> Result<(Self, Option<Vec<u8>>)> {
-        let mut exchange = Self { mechanism, outcome: None };
-        if exchange.mechanism.properties().first == Side::Server {
+        Self::start_counted(mechanism, None)
+    }
+
+    /// As [`ClientExchange::start`], and takes along the guess that an impostor of the server has in it: it is given
+    /// back when the server was verified, or when the exchange ended before [`Properties::client_test`].
+    ///
+    /// # Errors
+    /// As the mechanism.
+    ///
+    /// [`Properties::client_test`]: crate::mechanism::Properties::client_test
+    pub fn start_counted(
+        mechanism: Box<dyn Mechanism>,
+        guess: Option<Guess>,
+    ) -> Result<(Self, Option<Vec<u8>>)> {
+        let properties = mechanism.properties();
+        let guess = Running::new(guess, properties.client_test);
+        let mut exchange = Self { mechanism, outcome: None, guess };
+        if properties.first == Side::Server {
             return Ok((exchange, None));
         }
         let initial = exchange.advance(&[])?;
@@ -212,7 +258,10 @@ impl ClientExchange {
             (None, Some(message)) => {
                 check_length(message)?;
                 match self.mechanism.step(message)? {
-                    Step::Finished { reply: None, outcome } => Ok(outcome),
+                    Step::Finished { reply: None, outcome } => {
+                        self.guess.confirmed(&outcome);
+                        Ok(outcome)
+                    }
                     _ => Err(Error::new(&rules::EARLY_SUCCESS)),
                 }
             }
@@ -220,9 +269,11 @@ impl ClientExchange {
     }
 
     fn advance(&mut self, message: &[u8]) -> Result<Vec<u8>> {
+        self.guess.answer();
         match self.mechanism.step(message)? {
             Step::Continue(reply) => Ok(reply),
             Step::Finished { reply, outcome } => {
+                self.guess.confirmed(&outcome);
                 self.outcome = Some(outcome);
                 Ok(reply.unwrap_or_default())
             }
@@ -234,6 +285,7 @@ impl ClientExchange {
 pub struct ServerExchange {
     mechanism: Box<dyn Mechanism>,
     ended: bool,
+    guess: Running,
 }
 
 /// What the server side sends next.
@@ -252,9 +304,25 @@ impl ServerExchange {
     /// # Errors
     /// As the mechanism.
     pub fn start(mechanism: Box<dyn Mechanism>, initial: Option<&[u8]>) -> Result<(Self, ServerStep)> {
-        let mut exchange = Self { mechanism, ended: false };
-        let first = exchange.mechanism.properties().first;
-        let step = match (first, initial) {
+        Self::start_counted(mechanism, initial, None)
+    }
+
+    /// As [`ServerExchange::start`], and takes along the guess that an impostor of the client has in it: it is given
+    /// back when the client was verified, or when the exchange ended before [`Properties::server_test`].
+    ///
+    /// # Errors
+    /// As the mechanism.
+    ///
+    /// [`Properties::server_test`]: crate::mechanism::Properties::server_test
+    pub fn start_counted(
+        mechanism: Box<dyn Mechanism>,
+        initial: Option<&[u8]>,
+        guess: Option<Guess>,
+    ) -> Result<(Self, ServerStep)> {
+        let properties = mechanism.properties();
+        let guess = Running::new(guess, properties.server_test);
+        let mut exchange = Self { mechanism, ended: false, guess };
+        let step = match (properties.first, initial) {
             (Side::Client, None) => ServerStep::Challenge(Vec::new()),
             (Side::Client, Some(message)) => exchange.response(message)?,
             (Side::Server, None) => exchange.response(&[])?,
@@ -272,10 +340,12 @@ impl ServerExchange {
         if self.ended {
             return Err(Error::new(&rules::AFTER_END));
         }
+        self.guess.answer();
         match self.mechanism.step(message) {
             Ok(Step::Continue(reply)) => Ok(ServerStep::Challenge(reply)),
             Ok(Step::Finished { reply, outcome }) => {
                 self.ended = true;
+                self.guess.confirmed(&outcome);
                 Ok(ServerStep::Success(reply, outcome))
             }
             Err(error) => {
@@ -306,12 +376,12 @@ pub enum Floor {
 }
 
 impl Default for Policy {
-    /// Everything compiled in that leaves an attacker nothing to test offline.
+    /// Everything compiled in that leaves an attacker nothing to test offline, but for what is only taken by name.
     fn default() -> Self {
         let floor = Floor::OnlineGuessesOnly;
         let preference = registry::all()
             .iter()
-            .filter(|row| reason_against(row.name(), floor).is_none())
+            .filter(|row| !row.properties().by_name && reason_against(row.name(), floor).is_none())
             .map(|row| row.name().clone())
             .collect();
         Self { preference, floor }
@@ -329,11 +399,11 @@ pub struct Selection {
 }
 
 impl Policy {
-    /// These mechanisms, in this order, and no others. To name a weaker mechanism is the explicit wish for it;
+    /// These mechanisms, in this order, and no others; one that is named twice counts where it is named first. To name a weaker mechanism is the explicit wish for it;
     /// end to end it must still be bound to the channel.
     #[must_use]
     pub fn named(preference: impl IntoIterator<Item = MechanismName>) -> Self {
-        Self { preference: preference.into_iter().collect(), floor: Floor::Bound }
+        Self { preference: distinct(preference), floor: Floor::Bound }
     }
 
     /// Moves the floor.
@@ -349,38 +419,72 @@ impl Policy {
         self.preference.iter().filter(|name| reason_against(name, self.floor).is_none()).cloned().collect()
     }
 
+    /// What is on our list and never taken all the same, with the reason: it is below the floor or not known here.
+    #[must_use]
+    pub fn never(&self) -> Vec<(MechanismName, &'static str)> {
+        let reason = |name: &MechanismName| Some((name.clone(), reason_against(name, self.floor)?));
+        self.preference.iter().filter_map(reason).collect()
+    }
+
+    /// What on the peer's list is never taken here, with the reason.
+    #[must_use]
+    pub fn refused(&self, offered: &[MechanismName]) -> Vec<(MechanismName, &'static str)> {
+        let acceptable = self.acceptable();
+        self.passed_over(offered, |name| acceptable.contains(name))
+    }
+
+    /// That something is acceptable at all.
+    ///
+    /// # Errors
+    /// [`rules::NOTHING_ACCEPTABLE`] with every name on our list and its reason.
+    pub fn check(&self) -> Result<()> {
+        if self.acceptable().is_empty() {
+            return Err(
+                Error::new(&rules::NOTHING_ACCEPTABLE).about(reasons(&self.never(), "our list is empty"))
+            );
+        }
+        Ok(())
+    }
+
     /// Chooses from the peer's list: our order decides, the peer's order never does.
     ///
     /// # Errors
     /// [`rules::NO_MECHANISM`] with every refused name and its reason.
     pub fn select(&self, offered: &[MechanismName]) -> Result<Selection> {
         let chosen = self.acceptable().into_iter().find(|name| offered.contains(name));
-        let refused = offered
-            .iter()
-            .filter(|name| Some(*name) != chosen.as_ref())
-            .map(|name| (name.clone(), self.reason_for_passing_over(name)))
-            .collect::<Vec<_>>();
+        let refused = self.passed_over(offered, |name| Some(name) == chosen.as_ref());
         match chosen {
             Some(chosen) => Ok(Selection { chosen, refused }),
-            None => {
-                let list = refused
-                    .iter()
-                    .map(|(name, why)| format!("{name} ({why})"))
-                    .collect::<Vec<_>>()
-                    .join(", ");
-                let list = if list.is_empty() { "its list is empty".to_owned() } else { list };
-                Err(Error::new(&rules::NO_MECHANISM).about(list))
-            }
+            None => Err(Error::new(&rules::NO_MECHANISM).about(reasons(&refused, "its list is empty"))),
         }
     }
 
-    fn reason_for_passing_over(&self, name: &MechanismName) -> &'static str {
-        reason_against(name, self.floor).unwrap_or(if self.preference.contains(name) {
-            "we prefer another"
-        } else {
-            "not on our list"
-        })
+    fn passed_over(
+        &self,
+        offered: &[MechanismName],
+        taken: impl Fn(&MechanismName) -> bool,
+    ) -> Vec<(MechanismName, &'static str)> {
+        let reason = |name: MechanismName| {
+            let listed = self.preference.contains(&name);
+            let other = if listed { "we prefer another" } else { "not on our list" };
+            let why = reason_against(&name, self.floor).unwrap_or(other);
+            (name, why)
+        };
+        distinct(offered.iter().cloned()).into_iter().filter(|name| !taken(name)).map(reason).collect()
     }
+}
+
+/// Each name once, where it comes first.
+fn distinct(names: impl IntoIterator<Item = MechanismName>) -> Vec<MechanismName> {
+    let mut seen = BTreeSet::new();
+    names.into_iter().filter(|name| seen.insert(name.clone())).collect()
+}
+
+fn reasons(refused: &[(MechanismName, &'static str)], none: &str) -> String {
+    if refused.is_empty() {
+        return none.to_owned();
+    }
+    refused.iter().map(|(name, why)| format!("{name} ({why})")).collect::<Vec<_>>().join(", ")
 }
 
 fn reason_against(name: &MechanismName, floor: Floor) -> Option<&'static str> {

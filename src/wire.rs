@@ -168,6 +168,11 @@ impl<'a> Reader<'a> {
         Ok(array)
     }
 
+    /// All that is left.
+    pub(crate) fn rest(self) -> &'a [u8] {
+        self.0
+    }
+
     pub(crate) fn end(self) -> Result<()> {
         if self.0.is_empty() { Ok(()) } else { Err(Error::new(&rules::WRONG_LENGTH)) }
     }

@@ -6,7 +6,7 @@ use countersign::vectors::{self, File, Report};
 use serde_json::{Map, Value, json};
 
 /// The files and how many cases each has.
-const FILES: [(&str, usize); 21] = [
+const FILES: [(&str, usize); 31] = [
     ("cpace_ristretto255_sha512.json", 4),
     ("cpace_sasl.json", 2),
     ("cpace_string_utils.json", 11),
@@ -16,6 +16,8 @@ const FILES: [(&str, usize); 21] = [
     ("pbkdf2_rfc6070.json", 6),
     ("pbkdf2_scrypt_rfc7914.json", 6),
     ("precis_opaquestring_rfc8265.json", 11),
+    ("sasl_srp_cyrus_interop.json", 4),
+    ("sasl_srp_draft08_derived.json", 4),
     ("saslprep_rfc4013.json", 19),
     ("scram_derived.json", 8),
     ("scram_plus_tls_exporter_xep0474.json", 1),
@@ -24,6 +26,14 @@ const FILES: [(&str, usize); 21] = [
     ("spake2plus_registration_derived.json", 1),
     ("spake2plus_rfc9383.json", 4),
     ("spake2plus_sasl.json", 2),
+    ("srp6a_leading_zero_derived.json", 12),
+    ("srp6a_picl_leading_zeros.json", 2),
+    ("srp6a_rfc5054_appendix_b.json", 1),
+    ("srp_groups_rfc5054.json", 7),
+    ("srp_groups_sasl_srp_draft08.json", 9),
+    ("srp_negative_cases.json", 30),
+    ("srp_sasl.json", 2),
+    ("srp_verifier_files.json", 9),
     ("tls13_low_entropy_psk_audit_derived.json", 1),
     ("tls13_psk_importer_rfc9258.json", 6),
     ("tls13_traces_binder_exporter.json", 7),

@@ -84,7 +84,12 @@ impl TunnelArgs {
         for name in &self.mechanisms {
             countersign::registry::find(name)?;
         }
-        Ok(Policy::named(self.mechanisms.iter().cloned()))
+        let policy = Policy::named(self.mechanisms.iter().cloned());
+        policy.check()?;
+        for (name, why) in policy.never().iter().filter(|_| !self.json) {
+            output::note(Tone::Doubtful, "never taken:", format_args!("{name}: {why}"));
+        }
+        Ok(policy)
     }
 
     pub(crate) fn limits(&self) -> xmpp::Limits {

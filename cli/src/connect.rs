@@ -44,11 +44,15 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         let config = InitiatorConfig::new(handle.own_jid().clone(), peer, shared)
             .with_policy(policy)
             .with_limits(args.tunnel.limits());
-        let stream = handle.connect(config, endpoint(Side::Client)?).await?;
-        args.tunnel.announce(&stream);
-        let ended = talk(stream, AtEnd::Close).await;
+        let talked = async {
+            let stream = handle.connect(config, endpoint(Side::Client)?).await?;
+            args.tunnel.announce(&stream);
+            talk(stream, AtEnd::Close).await
+        };
+        let talked = talked.await;
+        // The peer is told how it ended, however it ended.
         handle.finish().await;
-        ended
+        talked
     });
     runtime.shutdown_background();
     result

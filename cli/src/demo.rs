@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use countersign::guess::{self, GuessLimits, Guesses, OVERALL_WINDOW, PEER_GUESSES, PEER_WINDOW};
 use countersign::mechanism::Properties;
 use countersign::prep::Preparation;
 use countersign::registry::{self, CredentialStore, MemoryStore, Registered, SharedPassword};
@@ -28,6 +29,9 @@ const BOB: &str = "bob@home.example/tablet";
 
 /// What Alice and Bob share: short, as people choose them.
 const SHARED: &str = "rosebud 1941";
+
+/// Wrong passwords that Bob allows while the server attacks: each attack is one more guess of Alice's.
+const GUESSES_UNDER_ATTACK: usize = 1000;
 
 /// Longest wait for a tunnel to come up or to be refused.
 const HANDSHAKE: Duration = Duration::from_secs(20);
@@ -83,7 +87,7 @@ async fn demo(args: &Args) -> Result<(), Failure> {
 
     say("Alice and Bob share a short password. The XMPP server between them is not trusted.\n")?;
     let mut honest = Vec::new();
-    let stage = Stage::set(&accounts, None).await?;
+    let stage = Stage::set(&accounts, None, GuessLimits::default()).await?;
     for row in bound() {
         honest.push(Honest { row, result: stage.converse(row.name()).await });
     }
@@ -100,7 +104,7 @@ async fn demo(args: &Args) -> Result<(), Failure> {
 
     let mut refused = Vec::new();
     for attack in Attack::ALL {
-        let stage = Stage::set(&accounts, Some(attack)).await?;
+        let stage = Stage::set(&accounts, Some(attack), patience()).await?;
         for row in bound() {
             refused.push(Refused {
                 attack,
@@ -111,13 +115,20 @@ async fn demo(args: &Args) -> Result<(), Failure> {
         stage.strike().await;
     }
     say("The server attacks:\n")?;
-    say(&attacks(&refused))?;
+    say(&format!("{}\n", attacks(&refused)))?;
+
+    let stage = Stage::set(&accounts, None, GuessLimits::default()).await?;
+    let guessed = stage.guessed().await;
+    stage.strike().await;
+    say("Somebody guesses:\n")?;
+    say(&guessing(&guessed))?;
 
     let failed = honest.iter().filter(|run| run.result.is_err()).count()
         + logins.iter().filter(|(_, result)| result.is_err()).count()
-        + refused.iter().filter(|run| run.ends.both().is_none()).count();
+        + refused.iter().filter(|run| run.ends.both().is_none()).count()
+        + usize::from(guessed.wait().is_none());
     if args.json {
-        output::print(format_args!("{:#}", to_json(&honest, &logins, &refused, failed == 0)))?;
+        output::print(format_args!("{:#}", to_json(&honest, &logins, &refused, &guessed, failed == 0)))?;
     }
     if failed > 0 {
         return Err(Failure::new(
@@ -142,6 +153,13 @@ fn bound() -> impl Iterator<Item = &'static Registered> {
 /// The mechanisms that cannot.
 fn unbound() -> impl Iterator<Item = &'static Registered> {
     registry::all().iter().filter(|row| !row.properties().needs_binding)
+}
+
+/// As many guesses as all attacks take.
+fn patience() -> GuessLimits {
+    GuessLimits::default()
+        .with_per_peer(GUESSES_UNDER_ATTACK, PEER_WINDOW)
+        .with_overall(GUESSES_UNDER_ATTACK, OVERALL_WINDOW)
 }
 
 /// The accounts of both clients at the server, with a record for every mechanism that can log in.
@@ -221,7 +239,8 @@ struct Conversation {
 }
 
 impl Stage {
-    async fn set(accounts: &Accounts, attack: Option<Attack>) -> Result<Self, Failure> {
+    async fn set(accounts: &Accounts, attack: Option<Attack>, limits: GuessLimits) -> Result<Self, Failure> {
+        let guesses = Guesses::in_memory(limits);
         let server = accounts.serve(attack).await?;
         let alice = Driver::spawn(accounts.log_in(&server, ALICE, None).await?, None);
         let bob = accounts.log_in(&server, BOB, None).await?;
@@ -244,7 +263,8 @@ impl Stage {
                 let policy = policy.lock().ok()?.clone();
                 let config = ResponderConfig::new(own.clone(), shared.clone())
                     .with_policy(policy)
-                    .with_limits(Limits::default().with_handshake(HANDSHAKE));
+                    .with_limits(Limits::default().with_handshake(HANDSHAKE))
+                    .with_guesses(guesses.clone());
                 let endpoint = endpoint(Side::Server).ok()?;
                 Some(Acceptance { config, endpoint, rng: Box::new(system_rng()) })
             }
@@ -258,8 +278,16 @@ impl Stage {
         // Both could do every other one too: so there is something to strike from the lists.
         let others = bound().map(Registered::name).filter(|name| *name != mechanism);
         let policy = Policy::named([mechanism.clone()].into_iter().chain(others.cloned()));
+        self.call(policy, SHARED).await
+    }
+
+    async fn call(
+        &self,
+        policy: Policy,
+        password: &str,
+    ) -> (Result<E2eStream, Error>, Result<E2eStream, Error>) {
         self.offer(policy.clone());
-        let config = InitiatorConfig::new(full(ALICE), full(BOB), Password::new(SHARED))
+        let config = InitiatorConfig::new(full(ALICE), full(BOB), Password::new(password))
             .with_policy(policy)
             .with_limits(Limits::default().with_handshake(HANDSHAKE));
         let connect = async { self.alice.connect(config, endpoint(Side::Client)?).await };
@@ -298,6 +326,17 @@ impl Stage {
         Ends { alice, bob }
     }
 
+    /// As many wrong passwords as Bob allows, and then the right one.
+    async fn guessed(&self) -> Guessed {
+        let mut refused = 0;
+        for _ in 0..PEER_GUESSES {
+            let (alice, bob) = self.call(Policy::default(), "rosebud 1940").await;
+            refused += usize::from(alice.is_err() && bob.is_err());
+        }
+        let (alice, bob) = self.call(Policy::default(), SHARED).await;
+        Guessed { refused, last: Ends { alice: alice.err(), bob: bob.err() } }
+    }
+
     async fn strike(self) {
         let Self { server, alice, bob, .. } = self;
         tokio::join!(alice.finish(), bob.finish());
@@ -314,6 +353,22 @@ struct Ends {
 impl Ends {
     fn both(&self) -> Option<(&Error, &Error)> {
         self.alice.as_ref().zip(self.bob.as_ref())
+    }
+}
+
+/// What came of guessing.
+struct Guessed {
+    /// Wrong passwords that both ends refused.
+    refused: usize,
+    /// The right one after them.
+    last: Ends,
+}
+
+impl Guessed {
+    /// How long Bob refuses whatever Alice brings, if he does.
+    fn wait(&self) -> Option<Duration> {
+        let (_, bob) = self.last.both().filter(|_| self.refused == PEER_GUESSES)?;
+        bob.retry_after().filter(|_| bob.is(&guess::rules::PEER_LIMIT))
     }
 }
 
@@ -454,6 +509,22 @@ fn attacks(runs: &[Refused]) -> String {
     text.trim_end().to_owned()
 }
 
+fn guessing(guessed: &Guessed) -> String {
+    let outcome = match guessed.wait() {
+        Some(wait) => format!("even the right one is refused for {} minutes", wait.as_secs().div_ceil(60)),
+        None => "the limit DOES NOT HOLD".to_owned(),
+    };
+    let why = |end: &Option<Error>| end.as_ref().map_or("ACCEPTED".to_owned(), ToString::to_string);
+    format!(
+        "  after {} wrong passwords {outcome}, before anything is computed with it\n      \
+         Alice: {}\n      Bob:   {}\n  \
+         (while the server attacked, Bob allowed {GUESSES_UNDER_ATTACK}: each attack looks like a guess)",
+        guessed.refused,
+        why(&guessed.last.alice),
+        why(&guessed.last.bob)
+    )
+}
+
 fn milliseconds(time: Duration) -> String {
     format!("{:.0}", time.as_secs_f64() * 1000.0)
 }
@@ -462,6 +533,7 @@ fn to_json(
     honest: &[Honest],
     logins: &[(&Registered, Result<Duration, Error>)],
     refused: &[Refused],
+    guessed: &Guessed,
     ok: bool,
 ) -> Value {
     let failure = |error: &Error| json!({ "rule": error.rule().id, "what": error.to_string() });
@@ -502,5 +574,12 @@ fn to_json(
         "tunnels": tunnels.collect::<Vec<_>>(),
         "logins": logins.collect::<Vec<_>>(),
         "attacks": attacks.collect::<Vec<_>>(),
+        "guessing": {
+            "wrong_passwords": guessed.refused,
+            "then_refused": guessed.wait().is_some(),
+            "retry_after_seconds": guessed.wait().map(|wait| wait.as_secs()),
+            "alice": guessed.last.alice.as_ref().map(failure),
+            "bob": guessed.last.bob.as_ref().map(failure),
+        },
     })
 }

@@ -1,6 +1,5 @@
 //! How the tool ends: one exit code for each kind of failure, two lines on stderr.
 
-use std::fmt::Display;
 use std::io;
 use std::path::Path;
 use std::process::ExitCode;
@@ -108,16 +107,17 @@ pub(crate) fn report(result: Result<(), Failure>) -> ExitCode {
     let exit = match result {
         Ok(()) => Exit::Success,
         Err(failure) => {
-            complain(&failure.what, &failure.advice);
+            complain(&failure);
             failure.exit
         }
     };
     ExitCode::from(exit as u8)
 }
 
-fn complain(what: impl Display, advice: impl Display) {
-    output::note(output::Tone::Bad, "error:", what);
-    output::note(output::Tone::Good, "  try:", advice);
+/// Says what happened and what to try, one line each.
+pub(crate) fn complain(failure: &Failure) {
+    output::note(output::Tone::Bad, "error:", &failure.what);
+    output::note(output::Tone::Good, "  try:", &failure.advice);
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use countersign::guess::{GuessLimits, Guesses};
 use countersign::prep::Preparation;
 use countersign::registry::SharedPassword;
 use countersign::xmpp::driver::Driver;
@@ -9,7 +10,7 @@ use countersign::xmpp::{Acceptance, BareJid, FullJid, ResponderConfig};
 use countersign::{Side, system_rng};
 
 use crate::account::{AccountArgs, TunnelArgs, endpoint, runtime};
-use crate::exit::Failure;
+use crate::exit::{self, Failure};
 use crate::output::{self, Tone};
 use crate::talk::{AtEnd, talk};
 
@@ -30,6 +31,9 @@ pub(crate) struct Args {
     /// Take sessions from this account only
     #[arg(long, value_name = "JID")]
     from: Option<BareJid>,
+    /// End with the first attempt, also when it fails; without this, failed attempts are shown and waiting goes on
+    #[arg(long)]
+    once: bool,
     #[command(flatten)]
     tunnel: TunnelArgs,
 }
@@ -43,6 +47,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         let client = args.account.log_in(account_password).await?;
         let own = client.jid().clone();
         let (limits, from) = (args.tunnel.limits(), args.from.clone());
+        let guesses = Guesses::in_memory(GuessLimits::default());
         let gate = {
             let own = own.clone();
             move |peer: &FullJid| {
@@ -54,18 +59,30 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
                     SharedPassword::new(peer.as_str(), shared.clone(), Preparation::default(), system_rng());
                 let config = ResponderConfig::new(own.clone(), Arc::new(shared.ok()?))
                     .with_policy(policy.clone())
-                    .with_limits(limits.clone());
+                    .with_limits(limits.clone())
+                    .with_guesses(guesses.clone());
                 let endpoint = endpoint(Side::Server).ok()?;
                 Some(Acceptance { config, endpoint, rng: Box::new(system_rng()) })
             }
         };
         let handle = Driver::spawn(client, Some(Box::new(gate)));
         output::note(Tone::Good, "listening:", format_args!("as {own}"));
-        let stream = handle.accept().await?;
-        args.tunnel.announce(&stream);
-        let ended = talk(stream, AtEnd::Wait).await;
+        let talked = async {
+            let stream = loop {
+                match handle.accept().await {
+                    Ok(stream) => break stream,
+                    Err(error) if args.once || handle.has_ended() => return Err(error.into()),
+                    // Somebody failed; the one we wait for may still come.
+                    Err(error) => exit::complain(&error.into()),
+                }
+            };
+            args.tunnel.announce(&stream);
+            talk(stream, AtEnd::Wait).await
+        };
+        let talked = talked.await;
+        // The peer is told how it ended, however it ended.
         handle.finish().await;
-        ended
+        talked
     });
     runtime.shutdown_background();
     result

@@ -136,6 +136,10 @@ pub fn properties() -> Properties {
         listener: Guessing::OnlineOnly,
         impostor: Guessing::OnlineOnly,
         thief: Guessing::Immediate,
+        // Ta and Tb, the latter beside Yb.
+        client_test: 2,
+        server_test: 1,
+        by_name: false,
     }
 }
 

@@ -118,6 +118,10 @@ pub fn properties() -> Properties {
         listener: Guessing::OnlineOnly,
         impostor: Guessing::OnlineOnly,
         thief: Guessing::OfflineStretched,
+        // KE3 and KE2.
+        client_test: 2,
+        server_test: 1,
+        by_name: false,
     }
 }
 

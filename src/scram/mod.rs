@@ -139,6 +139,10 @@ impl ScramMechanism {
             listener: if self.plus { Guessing::OnlineOnly } else { Guessing::OfflineStretched },
             impostor: Guessing::OfflineStretched,
             thief: Guessing::OfflineStretched,
+            // The proof, and the answer to it.
+            client_test: 2,
+            server_test: 2,
+            by_name: true,
         }
     }
 }

@@ -137,6 +137,10 @@ pub fn properties() -> Properties {
         listener: Guessing::OnlineOnly,
         impostor: Guessing::OnlineOnly,
         thief: Guessing::OfflineStretched,
+        // confirmP and confirmV.
+        client_test: 3,
+        server_test: 2,
+        by_name: false,
     }
 }
 

@@ -84,6 +84,13 @@ pub(super) fn run(
         let answer = server.step(&reply)?;
         messages.push(reply);
         match (answer, outcome) {
+            (Step::Finished { reply: Some(last), outcome: theirs }, None) => {
+                let Step::Finished { reply: None, outcome: ours } = client.step(&last)? else {
+                    return wrong("the client goes on after the last message");
+                };
+                messages.push(last);
+                break (ours, theirs);
+            }
             (Step::Continue(answer), None) => {
                 messages.push(answer.clone());
                 from_server = answer;

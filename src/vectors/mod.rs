@@ -9,7 +9,7 @@
 
 #[cfg(feature = "cpace")]
 mod cpace;
-#[cfg(any(feature = "cpace", feature = "opaque", feature = "spake2plus"))]
+#[cfg(any(feature = "cpace", feature = "opaque", feature = "spake2plus", feature = "srp"))]
 mod example;
 #[cfg_attr(not(feature = "scram"), allow(dead_code, reason = "only SCRAM has base64"))]
 mod fields;
@@ -17,11 +17,19 @@ mod kdf;
 #[cfg(feature = "opaque")]
 mod opaque;
 mod prep;
+#[cfg(feature = "srp")]
+mod sasl_srp;
 #[cfg(feature = "scram")]
 mod scram;
 mod server_end_point;
 #[cfg(feature = "spake2plus")]
 mod spake2plus;
+#[cfg(feature = "srp")]
+mod srp;
+#[cfg(feature = "srp")]
+mod srp_files;
+#[cfg(feature = "srp")]
+mod srp_plus;
 mod tls13;
 
 use std::fmt;
@@ -128,6 +136,8 @@ static FILES: &[File] = files![
     "pbkdf2_rfc6070.json",
     "pbkdf2_scrypt_rfc7914.json",
     "precis_opaquestring_rfc8265.json",
+    "sasl_srp_cyrus_interop.json",
+    "sasl_srp_draft08_derived.json",
     "saslprep_rfc4013.json",
     "scram_derived.json",
     "scram_plus_tls_exporter_xep0474.json",
@@ -136,6 +146,14 @@ static FILES: &[File] = files![
     "spake2plus_registration_derived.json",
     "spake2plus_rfc9383.json",
     "spake2plus_sasl.json",
+    "srp6a_leading_zero_derived.json",
+    "srp6a_picl_leading_zeros.json",
+    "srp6a_rfc5054_appendix_b.json",
+    "srp_groups_rfc5054.json",
+    "srp_groups_sasl_srp_draft08.json",
+    "srp_negative_cases.json",
+    "srp_sasl.json",
+    "srp_verifier_files.json",
     "tls13_low_entropy_psk_audit_derived.json",
     "tls13_psk_importer_rfc9258.json",
     "tls13_traces_binder_exporter.json",
@@ -160,7 +178,10 @@ static FAMILIES: &[Family] = &[
     Family { name: "opaque", check: not_implemented },
     Family { name: "pbkdf2", check: kdf::pbkdf2_or_scrypt },
     Family { name: "precis", check: prep::opaque_string },
-    Family { name: "sasl", check: not_implemented },
+    #[cfg(feature = "srp")]
+    Family { name: "sasl", check: sasl_srp::check },
+    #[cfg(not(feature = "srp"))]
+    Family { name: "sasl", check: needs_srp },
     Family { name: "saslprep", check: prep::saslprep },
     #[cfg(feature = "scram")]
     Family { name: "scram", check: scram::check },
@@ -170,8 +191,14 @@ static FAMILIES: &[Family] = &[
     Family { name: "spake2plus", check: spake2plus::check },
     #[cfg(not(feature = "spake2plus"))]
     Family { name: "spake2plus", check: not_implemented },
-    Family { name: "srp", check: not_implemented },
-    Family { name: "srp6a", check: not_implemented },
+    #[cfg(feature = "srp")]
+    Family { name: "srp", check: srp::other },
+    #[cfg(feature = "srp")]
+    Family { name: "srp6a", check: srp::exchange },
+    #[cfg(not(feature = "srp"))]
+    Family { name: "srp", check: needs_srp },
+    #[cfg(not(feature = "srp"))]
+    Family { name: "srp6a", check: needs_srp },
     Family { name: "tls", check: server_end_point::check },
     Family { name: "tls12", check: not_implemented },
     Family { name: "tls13", check: tls13::check },
@@ -184,6 +211,11 @@ fn not_implemented(_: &Fields<'_>) -> Checked {
 #[cfg(not(feature = "scram"))]
 fn needs_scram(_: &Fields<'_>) -> Checked {
     Err(Fault::Unsupported("this build lacks the feature `scram`"))
+}
+
+#[cfg(not(feature = "srp"))]
+fn needs_srp(_: &Fields<'_>) -> Checked {
+    Err(Fault::Unsupported("this build lacks the feature `srp`"))
 }
 
 /// What became of one case.

@@ -9,6 +9,7 @@ use minidom::Element;
 use rand_core::CryptoRng;
 use xmpp_parsers::stanza_error::DefinedCondition;
 
+use crate::guess::{GuessLimits, Guesses};
 use crate::tls::Endpoint;
 
 use super::iq::{self, Incoming, Kind, Refusal};
@@ -60,6 +61,7 @@ pub struct Host {
     own: FullJid,
     gate: Option<Box<dyn Gate>>,
     sessions: BTreeMap<SessionId, Session>,
+    guesses: Guesses,
     added: u64,
     outbox: VecDeque<Element>,
     incoming: VecDeque<SessionId>,
@@ -73,6 +75,7 @@ impl Host {
             own,
             gate,
             sessions: BTreeMap::new(),
+            guesses: Guesses::in_memory(GuessLimits::default()),
             added: 0,
             outbox: VecDeque::new(),
             incoming: VecDeque::new(),
@@ -181,7 +184,7 @@ impl Host {
         else {
             return refuse(Refusal::cancel(DefinedCondition::ServiceUnavailable));
         };
-        match Session::respond(config, endpoint, rng, stanza, now) {
+        match Session::respond(config.or_guesses(&self.guesses), endpoint, rng, stanza, now) {
             Ok(session) => {
                 let id = self.add(session);
                 self.incoming.push_back(id);

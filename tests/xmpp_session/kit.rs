@@ -259,7 +259,15 @@ impl Pair {
         bob: ResponderConfig,
         endpoint: impl Fn(Side) -> Box<dyn Endpoint>,
     ) -> Self {
-        let now = Instant::now();
+        Self::at(Instant::now(), alice, bob, endpoint)
+    }
+
+    pub fn at(
+        now: Instant,
+        alice: InitiatorConfig,
+        bob: ResponderConfig,
+        endpoint: impl Fn(Side) -> Box<dyn Endpoint>,
+    ) -> Self {
         let rng = Box::new(CountingRng(0));
         Self {
             alice: Session::initiate(alice, endpoint(Side::Client), rng, now).unwrap(),

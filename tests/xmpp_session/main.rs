@@ -5,6 +5,7 @@
 mod attacks;
 mod chaos;
 mod endings;
+mod guesses;
 mod hosts;
 mod kit;
 mod volume;

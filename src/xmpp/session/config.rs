@@ -7,6 +7,7 @@ use minidom::Element;
 
 use crate::binding::ChannelBinding;
 use crate::error::Error;
+use crate::guess::Guesses;
 use crate::mechanism::MechanismName;
 use crate::prep::Preparation;
 use crate::registry::CredentialStore;
@@ -24,6 +25,7 @@ pub struct InitiatorConfig {
     pub(super) password: Password,
     pub(super) preparation: Preparation,
     pub(super) limits: Limits,
+    pub(super) guesses: Option<Guesses>,
 }
 
 impl InitiatorConfig {
@@ -38,6 +40,7 @@ impl InitiatorConfig {
             password,
             preparation: Preparation::default(),
             limits: Limits::default(),
+            guesses: None,
         }
     }
 
@@ -61,6 +64,15 @@ impl InitiatorConfig {
         self.limits = limits;
         self
     }
+
+    /// Counts the guesses that an impostor of the responder makes, one for each session that we open, under the
+    /// responder's bare JID. Without it nobody counts: meant for programs that connect by themselves, where no person
+    /// tires of it.
+    #[must_use]
+    pub fn with_guesses(mut self, guesses: Guesses) -> Self {
+        self.guesses = Some(guesses);
+        self
+    }
 }
 
 /// What the responder brings to a session.
@@ -70,13 +82,14 @@ pub struct ResponderConfig {
     pub(super) policy: Policy,
     pub(super) credentials: Arc<dyn CredentialStore>,
     pub(super) limits: Limits,
+    pub(super) guesses: Option<Guesses>,
 }
 
 impl ResponderConfig {
     /// The own address, and where the records are. The initiator authenticates as its bare JID.
     #[must_use]
     pub fn new(own: FullJid, credentials: Arc<dyn CredentialStore>) -> Self {
-        Self { own, policy: Policy::default(), credentials, limits: Limits::default() }
+        Self { own, policy: Policy::default(), credentials, limits: Limits::default(), guesses: None }
     }
 
     /// Sets which mechanisms are offered.
@@ -90,6 +103,23 @@ impl ResponderConfig {
     #[must_use]
     pub fn with_limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// Counts online guesses here, under the initiator's bare JID. Share one counter among all sessions of an account.
+    ///
+    /// # Security
+    /// A [`Host`](crate::xmpp::Host) puts in its own counter where none was set, which ends with the connection. A
+    /// session that is made without a host and without this counts nothing.
+    #[must_use]
+    pub fn with_guesses(mut self, guesses: Guesses) -> Self {
+        self.guesses = Some(guesses);
+        self
+    }
+
+    /// The same, unless it has been set.
+    pub(crate) fn or_guesses(mut self, guesses: &Guesses) -> Self {
+        self.guesses.get_or_insert_with(|| guesses.clone());
         self
     }
 }
@@ -116,7 +146,8 @@ pub enum Event {
 pub struct Established {
     /// The mechanism that was run.
     pub mechanism: MechanismName,
-    /// The initiator's side: what else the responder offered, and why it was not taken.
+    /// The initiator's side: what else the responder offered, and why it was not taken. The responder's side: what
+    /// the initiator could have taken, had our policy let it.
     pub refused: Vec<(MechanismName, &'static str)>,
     /// The proven identity of the initiator: its bare JID.
     pub authcid: String,

@@ -6,9 +6,10 @@ use jid::FullJid;
 use crate::binding::{BindingType, ChannelBinding};
 use crate::context::Context;
 use crate::error::{Error, Result};
+use crate::guess::{Guess, Guesses};
 use crate::prep::Preparation;
 use crate::registry::{self, ClientSetup};
-use crate::sasl::{ClientExchange, Policy, Selection};
+use crate::sasl::{self, ClientExchange, Policy, Selection};
 use crate::secret::Password;
 use crate::xmpp::sasl::{ClientMessage, Features, ServerMessage};
 use crate::xmpp::stream::{Header, Item, to_octets};
@@ -23,6 +24,7 @@ pub(super) struct Party {
     pub(super) policy: Policy,
     pub(super) password: Password,
     pub(super) preparation: Preparation,
+    pub(super) guesses: Option<Guesses>,
     /// Both `<security/>` elements as canonical octets, ours first.
     pub(super) offers: [Vec<u8>; 2],
 }
@@ -95,8 +97,11 @@ impl ExpectFeatures {
         if features.binding_types != [BindingType::TlsExporter] {
             return Err(Error::new(&rules::NO_EXPORTER));
         }
-        let Party { own, peer, policy, password, preparation, offers } = self.party;
+        let Party { own, peer, policy, password, preparation, guesses, offers } = self.party;
         let selection = policy.select(&features.mechanisms)?;
+        // Before the mechanism exists, and so before its first group operation.
+        let mut guess =
+            guesses.map(|guesses| guesses.reserve(peer.to_bare().as_str(), tools.now)).transpose()?;
         let [ours, theirs] = offers;
         let context = Context::between(own.as_str(), peer.as_str())
             .with_mechanisms(features.mechanisms)
@@ -111,8 +116,10 @@ impl ExpectFeatures {
             binding: Some(binding.clone()),
             context,
         };
-        let mechanism = registry::find(&selection.chosen)?.client(setup, tools.rng)?;
-        let (exchange, initial) = ClientExchange::start(mechanism)?;
+        let mechanism = registry::find(&selection.chosen)?
+            .client(setup, tools.rng)
+            .inspect_err(|_| guess.take().map_or((), Guess::unused))?;
+        let (exchange, initial) = ClientExchange::start_counted(mechanism, guess)?;
         let auth = ClientMessage::Auth { mechanism: selection.chosen.clone(), initial };
         *tools.sasl_messages += 1;
         let state = ExpectReply { own, peer, exchange, selection };
@@ -145,10 +152,7 @@ impl ExpectReply {
                 let state = ExpectNewHeader { own: self.own, peer: self.peer, selection: self.selection };
                 Ok(Next::Verify(Box::new(outcome), State::NewHeader(state), octets))
             }
-            ServerMessage::Failure(condition) => {
-                let error = Error::new(&crate::sasl::rules::REFUSED_BY_PEER).about(condition.name());
-                Err(Fault::silent(error))
-            }
+            ServerMessage::Failure(condition) => Err(Fault::silent(sasl::refused(condition))),
         }
     }
 }

@@ -137,7 +137,7 @@ impl Session {
     /// Starts a session: queues the disco#info request; session-initiate follows a good answer.
     ///
     /// # Errors
-    /// [`rules::WRONG_SIDE`], [`rules::SELF`]; [`crate::sasl::rules::NO_MECHANISM`] when the policy leaves nothing.
+    /// [`rules::WRONG_SIDE`], [`rules::SELF`]; [`crate::sasl::rules::NOTHING_ACCEPTABLE`] when the policy leaves nothing.
     pub fn initiate(
         config: InitiatorConfig,
         endpoint: Box<dyn Endpoint>,
@@ -150,7 +150,7 @@ impl Session {
         if config.own == config.peer {
             return Err(Error::new(&rules::SELF));
         }
-        config.policy.select(&config.policy.acceptable())?;
+        config.policy.check()?;
         let sid = secured::random_id(&mut *rng);
         let (own, peer, limits) = (config.own.clone(), config.peer.clone(), config.limits.clone());
         let phase = Phase::Discovering(Discovering { config, endpoint });
@@ -163,7 +163,7 @@ impl Session {
     /// the answer to be sent.
     ///
     /// # Errors
-    /// [`rules::WRONG_SIDE`], [`rules::NOT_AN_OFFER`]; [`crate::sasl::rules::NO_MECHANISM`] when the policy leaves
+    /// [`rules::WRONG_SIDE`], [`rules::NOT_AN_OFFER`]; [`crate::sasl::rules::NOTHING_ACCEPTABLE`] when the policy leaves
     /// nothing.
     pub fn respond(
         config: ResponderConfig,
@@ -175,7 +175,7 @@ impl Session {
         if endpoint.side() != Side::Server {
             return Err(Error::new(&rules::WRONG_SIDE));
         }
-        config.policy.select(&config.policy.acceptable())?;
+        config.policy.check()?;
         let not_an_offer = || Error::new(&rules::NOT_AN_OFFER);
         let incoming = Incoming::parse(session_initiate).ok_or_else(not_an_offer)?;
         let Kind::Request { set: true, payload } = incoming.kind else { return Err(not_an_offer()) };

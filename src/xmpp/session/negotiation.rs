@@ -52,11 +52,14 @@ impl Session {
         let block = offer.transport.block_size.min(self.limits.block);
         let mut content = Content::new(block, &stream, security.clone());
         content.name = offer.name;
+        let named = offer.security.mechanisms().cloned().collect::<Vec<_>>();
         let party = responder::Party {
             own: self.own.clone(),
             peer: self.peer.clone(),
             mechanisms,
             credentials: config.credentials,
+            guesses: config.guesses,
+            refused: config.policy.refused(&named),
             offers: [offer.security.canonical(), security.canonical()],
         };
         let secured = Secured::responder(endpoint, party, offer.security.fingerprint(), &self.limits);
@@ -101,6 +104,7 @@ impl Session {
             policy: config.policy,
             password: config.password,
             preparation: config.preparation,
+            guesses: config.guesses,
             offers: [security.canonical(), offer.security.canonical()],
         };
         let secured = Secured::initiator(endpoint, party, offer.security.fingerprint(), &self.limits);

@@ -8,6 +8,7 @@ use jid::FullJid;
 use crate::binding::{BindingType, ChannelBinding};
 use crate::context::Context;
 use crate::error::{Error, Result};
+use crate::guess::{Guess, Guesses};
 use crate::mechanism::{MechanismName, Outcome};
 use crate::registry::{self, CredentialStore, ServerSetup};
 use crate::sasl::{Condition, ServerExchange, ServerStep};
@@ -24,6 +25,9 @@ pub(super) struct Party {
     /// What it offers, in its order.
     pub(super) mechanisms: Vec<MechanismName>,
     pub(super) credentials: Arc<dyn CredentialStore>,
+    pub(super) guesses: Option<Guesses>,
+    /// What the initiator named and our policy does not let through.
+    pub(super) refused: Vec<(MechanismName, &'static str)>,
     /// Both `<security/>` elements as canonical octets, the initiator's first.
     pub(super) offers: [Vec<u8>; 2],
 }
@@ -58,7 +62,7 @@ impl State {
     pub(super) fn unsent_header(&self, tools: &mut Tools<'_>) -> Option<Vec<u8>> {
         match self {
             Self::Header(ExpectHeader { party: Party { own, peer, .. } })
-            | Self::NewHeader(ExpectNewHeader { own, peer }) => Some(header(own, peer, tools)),
+            | Self::NewHeader(ExpectNewHeader { own, peer, .. }) => Some(header(own, peer, tools)),
             _ => None,
         }
     }
@@ -101,11 +105,16 @@ impl ExpectAuth {
             ClientMessage::Abort => return Err(aborted()),
             ClientMessage::Response(_) => return Err(failure(Error::new(&rules::OUT_OF_ORDER))),
         };
-        let Party { own, peer, mechanisms, credentials, offers } = self.party;
+        let Party { own, peer, mechanisms, credentials, guesses, refused, offers } = self.party;
         if !mechanisms.contains(&name) {
             let error = Error::new(&registry::rules::UNKNOWN_MECHANISM).about(name.as_str());
             return Err(failure(error));
         }
+        // Before the mechanism exists, and so before its first group operation.
+        let mut guess = guesses
+            .map(|guesses| guesses.reserve(peer.to_bare().as_str(), tools.now))
+            .transpose()
+            .map_err(failure)?;
         let [theirs, ours] = offers;
         let context = Context::between(peer.as_str(), own.as_str())
             .with_mechanisms(mechanisms)
@@ -113,10 +122,13 @@ impl ExpectAuth {
             .with_offer(theirs)
             .with_offer(ours);
         let setup = ServerSetup { credentials, binding: Some(binding.clone()), context };
-        let mechanism =
-            registry::find(&name).and_then(|row| row.server(setup, tools.rng)).map_err(failure)?;
-        let (exchange, step) = ServerExchange::start(mechanism, initial.as_deref()).map_err(failure)?;
-        ExpectResponse { own, peer, exchange }.answer(step, tools)
+        let mechanism = registry::find(&name)
+            .and_then(|row| row.server(setup, tools.rng))
+            .inspect_err(|_| guess.take().map_or((), Guess::unused))
+            .map_err(failure)?;
+        let (exchange, step) =
+            ServerExchange::start_counted(mechanism, initial.as_deref(), guess).map_err(failure)?;
+        ExpectResponse { own, peer, exchange, refused }.answer(step, tools)
     }
 }
 
@@ -125,6 +137,7 @@ pub(super) struct ExpectResponse {
     own: FullJid,
     peer: FullJid,
     exchange: ServerExchange,
+    refused: Vec<(MechanismName, &'static str)>,
 }
 
 impl ExpectResponse {
@@ -150,7 +163,7 @@ impl ExpectResponse {
             ServerStep::Success(data, outcome) => {
                 self.check_identity(&outcome).map_err(failure)?;
                 let octets = to_octets(&ServerMessage::Success(data).to_element()).map_err(Fault::silent)?;
-                let state = ExpectNewHeader { own: self.own, peer: self.peer };
+                let state = ExpectNewHeader { own: self.own, peer: self.peer, refused: self.refused };
                 Ok(Next::Verify(Box::new(outcome), State::NewHeader(state), octets))
             }
         }
@@ -172,6 +185,7 @@ impl ExpectResponse {
 pub(super) struct ExpectNewHeader {
     own: FullJid,
     peer: FullJid,
+    refused: Vec<(MechanismName, &'static str)>,
 }
 
 impl ExpectNewHeader {
@@ -179,7 +193,7 @@ impl ExpectNewHeader {
         let mut octets = header(&self.own, &self.peer, tools);
         check_header(item, &self.own, &self.peer).map_err(|fault| fault.after(octets.clone()))?;
         octets.extend(to_octets(&Features::new().to_element()).map_err(Fault::silent)?);
-        Ok(Next::Live(octets, vec![]))
+        Ok(Next::Live(octets, self.refused))
     }
 }
 

@@ -1,6 +1,8 @@
 //! Everything inside the bytestream: TLS, the stream in it, the authentication, and then stanzas. Ciphertext in and
 //! out; knows nothing of Jingle and IQs.
 
+use std::time::Instant;
+
 use jid::{FullJid, Jid};
 use minidom::Element;
 use rand_core::CryptoRng;
@@ -23,6 +25,7 @@ pub(super) const NEGOTIATION_MAX: usize = 96 * 1024;
 pub(super) struct Tools<'a> {
     pub(super) rng: &'a mut dyn CryptoRng,
     pub(super) sasl_messages: &'a mut u64,
+    pub(super) now: Instant,
 }
 
 impl Tools<'_> {

@@ -65,7 +65,8 @@ impl Session {
         };
         let block = connection.bytes.block();
         self.statistics.octets_received += octets.len() as u64;
-        let mut tools = Tools { rng: &mut *self.rng, sasl_messages: &mut self.statistics.sasl_messages };
+        let sasl_messages = &mut self.statistics.sasl_messages;
+        let mut tools = Tools { rng: &mut *self.rng, sasl_messages, now: self.now };
         let mut events = Vec::new();
         let result = connection.secured.receive(&octets, &mut tools, &mut events);
         for (event, weight) in events {

@@ -1,0 +1,67 @@
+//! Arithmetic on crypto-bigint: everywhere, and constant time.
+
+use crypto_bigint::modular::{BoxedMontyForm, BoxedMontyParams};
+use crypto_bigint::{BoxedUint, MontyForm, MontyMultiplier, Odd};
+use zeroize::{Zeroize, Zeroizing};
+
+use super::{Arithmetic, Word, fixed_window};
+
+type Multiplier<'a> = <BoxedMontyForm as MontyForm>::Multiplier<'a>;
+
+pub(in crate::srp) struct Portable {
+    parameters: BoxedMontyParams,
+    bits: u32,
+}
+
+/// Wiped on drop.
+#[derive(Clone)]
+pub(in crate::srp) struct Residue(BoxedMontyForm);
+
+impl Drop for Residue {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+impl Arithmetic for Portable {
+    type Residue = Residue;
+
+    fn new(modulus: &[u8]) -> Self {
+        let modulus = BoxedUint::from_be_slice_vartime(modulus);
+        let bits = modulus.bits_precision();
+        let modulus = Odd::new(modulus).into_option().expect("the moduli are odd primes");
+        Self { parameters: BoxedMontyParams::new_vartime(modulus), bits }
+    }
+
+    fn residue(&self, octets: &[u8]) -> Residue {
+        let value = BoxedUint::from_be_slice(octets, self.bits).expect("a residue is no longer than N");
+        Residue(BoxedMontyForm::new(value, &self.parameters))
+    }
+
+    fn octets(&self, residue: &Residue, out: &mut [u8]) {
+        let value = Zeroizing::new(residue.0.retrieve());
+        let octets = Zeroizing::new(value.to_be_bytes().into_vec());
+        // Whole words may be longer than the modulus.
+        out.copy_from_slice(&octets[octets.len() - out.len()..]);
+    }
+
+    fn words<'a>(&self, residue: &'a Residue) -> &'a [Word] {
+        residue.0.as_montgomery().as_words()
+    }
+
+    fn words_mut<'a>(&self, residue: &'a mut Residue) -> &'a mut [Word] {
+        residue.0.as_montgomery_mut().as_mut_words()
+    }
+
+    fn multiply(&self, product: &mut Residue, factor: &Residue) {
+        Multiplier::from(&self.parameters).mul_assign(&mut product.0, &factor.0);
+    }
+
+    fn square(&self, value: &mut Residue) {
+        Multiplier::from(&self.parameters).square_assign(&mut value.0);
+    }
+
+    fn power(&self, base: &Residue, exponent: &[u8]) -> Residue {
+        fixed_window(self, base, exponent)
+    }
+}

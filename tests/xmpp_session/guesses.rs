@@ -1,0 +1,222 @@
+//! Online guesses that are counted over whole sessions.
+
+use std::time::{Duration, Instant};
+
+use countersign::error::{Error, Rule};
+use countersign::guess::{self, GuessLimits, Guesses, OVERALL_WINDOW, PEER_GUESSES, PEER_WINDOW};
+use countersign::mechanism::Side;
+use countersign::registry;
+use countersign::sasl::{self, Policy};
+use countersign::secret::Password;
+use countersign::xmpp::session::rules;
+use countersign::xmpp::{Acceptance, Event, FullJid, Host, HostEvent, InitiatorConfig, Session};
+
+use crate::kit::*;
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+fn guesses() -> Guesses {
+    Guesses::in_memory(GuessLimits::default())
+}
+
+fn alice(password: &str) -> InitiatorConfig {
+    InitiatorConfig::new(jid(ALICE), jid(BOB), Password::new(password)).with_policy(policy())
+}
+
+/// A whole session, in which Bob counts.
+fn session(guesses: &Guesses, password: &str, now: Instant) -> Pair {
+    let mut pair = Pair::at(now, alice(password), bob_config().with_guesses(guesses.clone()), plain);
+    pair.run();
+    pair
+}
+
+fn failure(events: &[Event]) -> &Error {
+    match events.last() {
+        Some(Event::Failed(error)) => error,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn is_established(pair: &Pair) -> bool {
+    pair.events.iter().all(|events| matches!(events[..], [Event::Established(_)]))
+}
+
+fn guess_wrong(guesses: &Guesses, times: usize, now: Instant) {
+    for _ in 0..times {
+        let pair = session(guesses, "wrong", now);
+        assert!(!failure(&pair.events[1]).is(&guess::rules::PEER_LIMIT));
+    }
+}
+
+#[test]
+fn after_five_wrong_passwords_the_right_one_has_to_wait() {
+    let (guesses, start) = (guesses(), Instant::now());
+    guess_wrong(&guesses, PEER_GUESSES, start);
+    let pair = session(&guesses, PASSWORD, start + MINUTE);
+    pair.bob_failed(&guess::rules::PEER_LIMIT);
+    let error = failure(&pair.events[1]);
+    assert_eq!(error.retry_after(), Some(PEER_WINDOW - MINUTE));
+    assert_eq!(error.subject(), Some("alice@atlanta.example"));
+    assert!(error.advice().starts_with("Wait as long as is said"));
+    // Alice learns that she has to wait, and not for how long.
+    pair.alice_failed(&sasl::rules::TRY_LATER);
+    let told = pair.log.iter().filter(|line| line.contains("<temporary-auth-failure"));
+    assert_eq!(told.count(), 1);
+    assert!(pair.log.iter().all(|line| !line.contains("<challenge") && !line.contains("<success")));
+    assert!(pair.reasons().contains(&"< security-error".to_owned()));
+}
+
+#[test]
+fn after_the_window_the_right_password_opens() {
+    let (guesses, start) = (guesses(), Instant::now());
+    guess_wrong(&guesses, PEER_GUESSES, start);
+    session(&guesses, PASSWORD, start + PEER_WINDOW - MINUTE).bob_failed(&guess::rules::PEER_LIMIT);
+    assert!(is_established(&session(&guesses, PASSWORD, start + PEER_WINDOW)));
+}
+
+#[test]
+fn success_costs_nothing() {
+    let (guesses, start) = (guesses(), Instant::now());
+    guess_wrong(&guesses, PEER_GUESSES - 1, start);
+    for _ in 0..PEER_GUESSES {
+        assert!(is_established(&session(&guesses, PASSWORD, start)));
+    }
+    // The wrong ones are not forgiven for it.
+    guess_wrong(&guesses, 1, start);
+    session(&guesses, PASSWORD, start).bob_failed(&guess::rules::PEER_LIMIT);
+}
+
+#[test]
+fn another_resource_is_the_same_peer() {
+    let (guesses, start) = (guesses(), Instant::now());
+    for _ in 0..PEER_GUESSES {
+        drop(guesses.reserve("alice@atlanta.example", start).unwrap());
+    }
+    session(&guesses, PASSWORD, start).bob_failed(&guess::rules::PEER_LIMIT);
+}
+
+#[test]
+fn other_peers_count_overall() {
+    let (limits, start) = (GuessLimits::default().with_overall(3, OVERALL_WINDOW), Instant::now());
+    let guesses = Guesses::in_memory(limits);
+    for n in 0..3 {
+        drop(guesses.reserve(&format!("mallory{n}@atlanta.example"), start).unwrap());
+    }
+    session(&guesses, PASSWORD, start).bob_failed(&guess::rules::OVERALL_LIMIT);
+    assert!(is_established(&session(&guesses, PASSWORD, start + OVERALL_WINDOW)));
+}
+
+#[test]
+fn every_mechanism_is_refused_alike() {
+    for row in registry::all().iter().filter(|row| row.properties().needs_binding) {
+        let guesses = Guesses::in_memory(GuessLimits::default().with_per_peer(1, PEER_WINDOW));
+        let now = Instant::now();
+        let session = |password| {
+            let only = || Policy::named([row.name().clone()]);
+            let bob = bob_config().with_policy(only()).with_guesses(guesses.clone());
+            let mut pair = Pair::at(now, alice(password).with_policy(only()), bob, plain);
+            pair.run();
+            pair
+        };
+        assert!(is_established(&session(PASSWORD)), "{}", row.name());
+        assert!(!is_established(&session("wrong")), "{}", row.name());
+        let pair = session(PASSWORD);
+        pair.bob_failed(&guess::rules::PEER_LIMIT);
+        pair.alice_failed(&sasl::rules::TRY_LATER);
+    }
+}
+
+#[test]
+fn an_initiator_that_leaves_before_a_test_costs_nothing() {
+    let (guesses, now) =
+        (Guesses::in_memory(GuessLimits::default().with_per_peer(1, PEER_WINDOW)), Instant::now());
+    let (alice, bob) = (alice("wrong"), bob_config().with_guesses(guesses.clone()));
+    let mut pair = Pair::at(now, alice, bob, plain);
+    while !pair.log.iter().any(|line| line.contains("<challenge")) {
+        assert!(pair.step());
+    }
+    // While it runs it counts.
+    assert!(guesses.reserve("alice@atlanta.example", now).is_err());
+    pair.bob().transport_lost();
+    assert!(is_established(&session(&guesses, PASSWORD, now)));
+}
+
+#[test]
+fn the_initiator_counts_the_responders_guesses() {
+    let (guesses, now) =
+        (Guesses::in_memory(GuessLimits::default().with_per_peer(1, PEER_WINDOW)), Instant::now());
+    let session = |password| {
+        let mut pair = Pair::at(now, alice(password).with_guesses(guesses.clone()), bob_config(), plain);
+        pair.run();
+        pair
+    };
+    assert!(is_established(&session(PASSWORD)));
+    assert!(!is_established(&session("not Bob's")));
+    let pair = session(PASSWORD);
+    pair.alice_failed(&guess::rules::PEER_LIMIT);
+    assert_eq!(failure(&pair.events[0]).subject(), Some("bob@biloxi.example"));
+    pair.bob_failed(&rules::ABORTED_BY_PEER);
+}
+
+/// Opens a session from a host to another, and gives the events of the second.
+fn call(alice: &mut Host, bob: &mut Host, password: &str, seed: u8) -> Vec<HostEvent> {
+    let now = Instant::now();
+    let config = self::alice(password);
+    alice.add(Session::initiate(config, plain(Side::Client), Box::new(CountingRng(seed)), now).unwrap());
+    loop {
+        if let Some(stanza) = alice.poll_stanza() {
+            bob.handle(&stanza, now);
+        } else if let Some(stanza) = bob.poll_stanza() {
+            alice.handle(&stanza, now);
+        } else {
+            break;
+        }
+    }
+    while alice.poll_event().is_some() {}
+    std::iter::from_fn(|| bob.poll_event()).collect()
+}
+
+fn failed_with(events: &[HostEvent], rule: &Rule) -> bool {
+    matches!(events.last(), Some(HostEvent::Session(_, Event::Failed(error))) if error.is(rule))
+}
+
+#[test]
+fn a_host_counts_without_being_asked_to() {
+    let gate = |_: &FullJid| {
+        let rng = Box::new(CountingRng(128));
+        Some(Acceptance { config: bob_config(), endpoint: plain(Side::Server), rng })
+    };
+    let (mut a, mut b) = (Host::new(jid(ALICE), None), Host::new(jid(BOB), Some(Box::new(gate))));
+    for n in 0..PEER_GUESSES as u8 {
+        let events = call(&mut a, &mut b, "wrong", n * 16);
+        assert!(!failed_with(&events, &guess::rules::PEER_LIMIT), "{events:?}");
+    }
+    let events = call(&mut a, &mut b, PASSWORD, 200);
+    assert!(failed_with(&events, &guess::rules::PEER_LIMIT), "{events:?}");
+}
+
+#[test]
+fn what_was_chosen_and_what_was_not_is_told() {
+    let ours = Policy::named(["SCRAM-SHA-256-PLUS", "SCRAM-SHA-1-PLUS"].map(name));
+    let theirs = Policy::named(["CPACE-R255-PLUS", "SCRAM-SHA-1-PLUS", "SCRAM-SHA-256-PLUS"].map(name));
+    let (alice, bob) = (alice_config().with_policy(ours), bob_config().with_policy(theirs));
+    let mut pair = Pair::with(alice, bob, plain);
+    pair.run();
+    let [Event::Established(alice)] = &pair.events[0][..] else { panic!("{:?}", pair.events[0]) };
+    assert_eq!(alice.mechanism.as_str(), "SCRAM-SHA-256-PLUS");
+    let expected = [("CPACE-R255-PLUS", "not on our list"), ("SCRAM-SHA-1-PLUS", "we prefer another")];
+    assert_eq!(alice.refused, expected.map(|(mechanism, why)| (name(mechanism), why)));
+    let [Event::Established(bob)] = &pair.events[1][..] else { panic!("{:?}", pair.events[1]) };
+    assert_eq!(bob.mechanism, alice.mechanism);
+    assert_eq!(bob.refused, []);
+}
+
+#[test]
+fn the_responder_tells_what_it_would_never_take() {
+    let ours = Policy::named(["SCRAM-SHA-1-PLUS", "SCRAM-SHA-256-PLUS"].map(name));
+    let theirs = Policy::named([name("SCRAM-SHA-256-PLUS")]);
+    let mut pair = Pair::with(alice_config().with_policy(ours), bob_config().with_policy(theirs), plain);
+    pair.run();
+    let [Event::Established(bob)] = &pair.events[1][..] else { panic!("{:?}", pair.events[1]) };
+    assert_eq!(bob.refused, [(name("SCRAM-SHA-1-PLUS"), "not on our list")]);
+}
