@@ -22,6 +22,7 @@ use opaque_ke::{
     CipherSuite, ClientRegistration, Ristretto255, ServerRegistration, ServerSetup as Keys, TripleDh,
 };
 
+const ROUNDS: usize = 300;
 const PASSWORD: &str = "correct horse battery staple";
 
 fn main() {
@@ -30,6 +31,7 @@ fn main() {
     let keys = Arc::new(ServerKeys::generate(&mut rng));
     let (record, _) = Record::enroll(keys, "alice", PASSWORD.as_bytes(), Ksf::CHEAPEST, &mut rng).unwrap();
     compare(
+        ROUNDS,
         "whole login, both sides",
         &[
             ("opaque-ke 4.0.1 used directly", Box::new(|| whole(|| direct.login()))),
@@ -38,6 +40,7 @@ fn main() {
         ],
     );
     compare(
+        ROUNDS,
         "the server's part of one login",
         &[
             ("wrong password", Box::new(|| server(Some(record.clone())))),

@@ -20,11 +20,13 @@ use countersign::spake2plus::{
 use countersign::{ChannelBinding, Context, Mechanism, MechanismName, Password, Result, system_rng};
 use spake2::{Ed25519Group, Identity, Spake2};
 
+const ROUNDS: usize = 300;
 const PASSWORD: &str = "correct horse battery staple";
 
 fn main() {
     let (ed25519, p256) = (secrets::<Ed25519Sha256>(), secrets::<P256Sha256>());
     compare(
+        ROUNDS,
         "whole exchange, both sides, password already stretched",
         &[
             ("spake2 0.4, Ed25519, no confirmation", Box::new(|| whole(balanced))),
@@ -54,6 +56,7 @@ fn secrets<S: SaslSuite>() -> Secrets<S> {
 fn probe<S: SaslSuite>() {
     let other = Store::user::<S>("other");
     compare(
+        ROUNDS,
         &format!("{}: the server's part of one login", S::NAME),
         &[
             ("wrong password", Box::new(|| server::<S>(Some(other.clone())))),

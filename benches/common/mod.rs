@@ -3,7 +3,6 @@
 
 use std::time::{Duration, Instant};
 
-const ROUNDS: usize = 300;
 const RUNS_PER_ROUND: usize = 5;
 
 /// A row: its name and one run, which gives the time that counts.
@@ -16,10 +15,24 @@ pub(crate) fn whole(run: impl Fn()) -> Duration {
     start.elapsed()
 }
 
-/// Measures and prints all rows. The ratio is the first row's median to this row's: above 1.00 is faster.
-pub(crate) fn compare(title: &str, rows: &[Row<'_>]) {
+/// The times of one row, sorted.
+pub(crate) struct Times(Vec<Duration>);
+
+impl Times {
+    pub(crate) fn median(&self) -> Duration {
+        self.0[self.0.len() / 2]
+    }
+
+    pub(crate) fn best(&self) -> Duration {
+        self.0[0]
+    }
+}
+
+/// Measures and prints all rows, [`RUNS_PER_ROUND`] runs of each in every round. The ratio is the first row's median to
+/// this row's: above 1.00 is faster.
+pub(crate) fn compare(rounds: usize, title: &str, rows: &[Row<'_>]) -> Vec<Times> {
     let mut times = vec![Vec::new(); rows.len()];
-    for round in 0..=ROUNDS {
+    for round in 0..=rounds {
         for ((_, run), times) in rows.iter().zip(&mut times) {
             let runs = (0..RUNS_PER_ROUND).map(|_| run());
             // The first round warms up.
@@ -27,11 +40,11 @@ pub(crate) fn compare(title: &str, rows: &[Row<'_>]) {
         }
     }
     times.iter_mut().for_each(|times| times.sort_unstable());
+    let times = times.into_iter().map(Times).collect::<Vec<_>>();
     println!("{title:<54} {:>9} {:>9} {:>9} {:>6}", "median", "best", "per s", "ratio");
-    let middle = times[0].len() / 2;
-    let baseline = times[0][middle];
+    let baseline = times[0].median();
     for ((name, _), times) in rows.iter().zip(&times) {
-        let (median, best) = (times[middle], times[0]);
+        let (median, best) = (times.median(), times.best());
         println!(
             "{name:<54} {:>6.1} us {:>6.1} us {:>9.0} {:>6.2}",
             median.as_secs_f64() * 1e6,
@@ -41,4 +54,5 @@ pub(crate) fn compare(title: &str, rows: &[Row<'_>]) {
         );
     }
     println!();
+    times
 }

@@ -2,6 +2,7 @@
 
 use jid::{FullJid, Jid};
 use minidom::Element;
+use rxml::xml_ncname;
 use xmpp_parsers::iq::Iq;
 use xmpp_parsers::stanza_error::{DefinedCondition, ErrorType, StanzaError};
 
@@ -28,27 +29,32 @@ pub(super) struct Incoming<'a> {
 impl<'a> Incoming<'a> {
     /// `None` for what is no IQ, comes from no full JID or breaks the rules of RFC 6120 section 8.2.3.
     pub(super) fn parse(stanza: &'a Element) -> Option<Self> {
-        if !stanza.is("iq", ns::CLIENT) {
-            return None;
-        }
+        let (id, kind) = content(stanza)?;
         let from = FullJid::new(stanza.attr("from")?).ok()?;
         let to = stanza.attr("to").map(Jid::new).transpose().ok()?;
-        let id = stanza.attr("id")?;
-        let mut children = stanza.children();
-        let kind = match stanza.attr("type")? {
-            kind @ ("get" | "set") => {
-                let payload = children.next()?;
-                if children.next().is_some() {
-                    return None;
-                }
-                Kind::Request { set: kind == "set", payload }
-            }
-            "result" => Kind::Result(children.next()),
-            "error" => Kind::Error,
-            _ => return None,
-        };
         Some(Self { from, to, id, kind })
     }
+}
+
+/// The identifier of an IQ and what it is about; the addresses are not looked at.
+pub(super) fn content(stanza: &Element) -> Option<(&str, Kind<'_>)> {
+    if !stanza.is("iq", ns::CLIENT) {
+        return None;
+    }
+    let mut children = stanza.children();
+    let kind = match stanza.attr("type")? {
+        kind @ ("get" | "set") => {
+            let payload = children.next()?;
+            if children.next().is_some() {
+                return None;
+            }
+            Kind::Request { set: kind == "set", payload }
+        }
+        "result" => Kind::Result(children.next()),
+        "error" => Kind::Error,
+        _ => return None,
+    };
+    Some((stanza.attr("id")?, kind))
 }
 
 /// The name of the defined condition of a stanza error (RFC 6120 section 8.3.3).
@@ -62,15 +68,24 @@ pub(super) fn condition(stanza: &Element) -> &str {
 }
 
 /// A request.
-pub(super) fn request(set: bool, from: &FullJid, to: &FullJid, id: String, payload: Element) -> Element {
-    let (from, to) = (Some(from.clone().into()), Some(to.clone().into()));
-    if set { Iq::Set { from, to, id, payload } } else { Iq::Get { from, to, id, payload } }.into()
+pub(super) fn request(set: bool, from: &FullJid, to: &FullJid, id: &str, payload: Element) -> Element {
+    iq(if set { "set" } else { "get" }, from, to, id, Some(payload))
 }
 
 /// The answer to a request, with or without a child.
 pub(super) fn result(from: &FullJid, to: &FullJid, id: &str, payload: Option<Element>) -> Element {
-    Iq::Result { from: Some(from.clone().into()), to: Some(to.clone().into()), id: id.to_owned(), payload }
-        .into()
+    iq("result", from, to, id, payload)
+}
+
+/// Made by hand: every block and every answer is one, and the detour over `Iq` copies their content.
+fn iq(kind: &str, from: &FullJid, to: &FullJid, id: &str, payload: Option<Element>) -> Element {
+    Element::builder("iq", ns::CLIENT)
+        .attr(xml_ncname!("type").to_owned(), kind)
+        .attr(xml_ncname!("id").to_owned(), id)
+        .attr(xml_ncname!("from").to_owned(), from.as_str())
+        .attr(xml_ncname!("to").to_owned(), to.as_str())
+        .append_all(payload)
+        .build()
 }
 
 /// What is wrong with a request: error type, defined condition, and an application's own condition.

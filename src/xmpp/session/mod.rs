@@ -232,16 +232,16 @@ impl Session {
     /// Takes a stanza that came over the servers. True when it belongs to this session, by its identifiers and by
     /// the full JID it comes from.
     pub fn handle(&mut self, stanza: &Element, now: Instant) -> bool {
-        let Some(incoming) = Incoming::parse(stanza) else { return false };
-        if incoming.from != self.peer || incoming.to.as_ref().is_some_and(|to| *to != self.own) {
+        let Some((id, kind)) = iq::content(stanza) else { return false };
+        if stanza.attr("from").is_none() || !secured::is_between(stanza, &self.peer, &self.own) {
             return false;
         }
-        let consumed = match incoming.kind {
+        let consumed = match kind {
             Kind::Request { set: true, payload } if payload.is("jingle", ns::JINGLE) => {
                 let ours = payload.attr("sid") == Some(&self.sid);
                 if ours {
                     self.heard(now);
-                    self.jingle(incoming.id, payload);
+                    self.jingle(id, payload);
                 }
                 ours
             }
@@ -249,17 +249,17 @@ impl Session {
                 let ours = ibb::sid(payload).is_some_and(|sid| self.stream.as_deref() == Some(sid));
                 if ours {
                     self.heard(now);
-                    self.bytestream(incoming.id, payload);
+                    self.bytestream(id, payload);
                 }
                 ours
             }
             Kind::Request { set: false, .. } => false,
-            Kind::Result(payload) => self.requests.remove(incoming.id).is_some_and(|(request, _)| {
+            Kind::Result(payload) => self.requests.remove(id).is_some_and(|(request, _)| {
                 self.heard(now);
                 self.answered(request, payload);
                 true
             }),
-            Kind::Error => self.requests.remove(incoming.id).is_some_and(|(request, _)| {
+            Kind::Error => self.requests.remove(id).is_some_and(|(request, _)| {
                 self.heard(now);
                 self.refused(request, iq::condition(stanza));
                 true
@@ -472,7 +472,7 @@ impl Session {
         let side = if self.side == Side::Client { 'i' } else { 'r' };
         let id = format!("{}-{side}{}", self.sid, self.requests_made);
         let set = request != Request::Disco;
-        self.outbox.push_back(iq::request(set, &self.own, &self.peer, id.clone(), payload));
+        self.outbox.push_back(iq::request(set, &self.own, &self.peer, &id, payload));
         self.requests.insert(id, (request, later(self.now, self.limits.reply)));
         self.asked |= request != Request::Ping;
     }
