@@ -58,8 +58,8 @@ impl Group for Edwards25519 {
         let mut octets = Zeroizing::new([0; SCALAR_LEN]);
         loop {
             rng.fill_bytes(octets.as_mut_slice());
-            // The order has 253 bits: half of the draws are below it.
-            octets[31] &= 0x1f;
+            // 252 bits are always below the order, so that no draw is refused but zero.
+            octets[31] &= 0x0f;
             if let Some(scalar) = Self::parse_scalar(&octets).filter(|scalar| *scalar != Scalar::ZERO) {
                 return Zeroizing::new(scalar);
             }
