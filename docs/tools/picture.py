@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Draws text as a terminal, for the README:  countersign demo | docs/tools/picture.py LINES > docs/demo.svg"""
+"""Draws the first LINES lines of a text as a terminal, for the README:  picture.py LINES < output > docs/demo.svg"""
 import html
 import sys
 
