@@ -3,14 +3,19 @@
 //! An answer can be forged by the servers. It saves a useless session-initiate, and decides nothing else.
 
 use minidom::Element;
-use xmpp_parsers::disco::{DiscoInfoQuery, DiscoInfoResult, Identity};
+use rxml::xml_ncname;
+use xmpp_parsers::data_forms::DataForm;
 
 use crate::error::{Error, ErrorKind, Result, Rule};
 
-use super::{ns, xml};
+use super::ns;
+use super::xml::Reader;
 
 /// What a party to an end-to-end session supports.
 pub const FEATURES: [&str; 4] = [ns::JINGLE, ns::XMLSTREAM, ns::JINGLE_IBB, ns::XTLS];
+
+/// What an answer names, in its order.
+const ANSWERED: [&str; 6] = [ns::DISCO_INFO, ns::IBB, ns::JINGLE, ns::XMLSTREAM, ns::XTLS, ns::JINGLE_IBB];
 
 /// Rules of this module.
 pub mod rules {
@@ -37,7 +42,7 @@ pub mod rules {
 /// The request.
 #[must_use]
 pub fn query() -> Element {
-    xml::element(&DiscoInfoQuery { node: None })
+    Element::bare("query", ns::DISCO_INFO)
 }
 
 /// Whether an element is the request, about the party itself and no node.
@@ -49,12 +54,16 @@ pub fn is_query(payload: &Element) -> bool {
 /// The answer to the request.
 #[must_use]
 pub fn answer() -> Element {
-    xml::element(&DiscoInfoResult {
-        node: None,
-        identities: vec![Identity::new_anonymous::<_, _, &str, &str>("client", "console")],
-        features: [ns::DISCO_INFO, ns::IBB].iter().chain(&FEATURES).map(|name| (*name).to_owned()).collect(),
-        extensions: vec![],
-    })
+    let feature = |name: &&str| {
+        Element::builder("feature", ns::DISCO_INFO).attr(xml_ncname!("var").to_owned(), *name).build()
+    };
+    let identity = Element::builder("identity", ns::DISCO_INFO)
+        .attr(xml_ncname!("category").to_owned(), "client")
+        .attr(xml_ncname!("type").to_owned(), "console");
+    Element::builder("query", ns::DISCO_INFO)
+        .append(identity.build())
+        .append_all(ANSWERED.iter().map(feature))
+        .build()
 }
 
 /// Checks an answer for [`FEATURES`].
@@ -63,8 +72,22 @@ pub fn answer() -> Element {
 /// [`rules::MALFORMED`], [`rules::FEATURE_MISSING`].
 pub fn check(answer: Option<&Element>) -> Result<()> {
     let answer = answer.ok_or(Error::new(&rules::MALFORMED))?;
-    let result = xml::parse::<DiscoInfoResult>(answer, &rules::MALFORMED)?;
-    match FEATURES.into_iter().find(|name| !result.features.contains(*name)) {
+    let query = Reader::new(answer, "query", ns::DISCO_INFO, &rules::MALFORMED)?;
+    let mut features = Vec::new();
+    for child in query.children()? {
+        let part = query.child(child);
+        if child.is("feature", ns::DISCO_INFO) {
+            features.push(part.attribute("var")?);
+            part.no_text()?;
+        } else if child.is("identity", ns::DISCO_INFO) {
+            part.attribute("category")?;
+            part.attribute("type")?;
+            part.no_text()?;
+        } else if child.is("x", ns::DATA_FORMS) {
+            xso::transform::<DataForm, _>(child).map_err(|_| query.broken("x"))?;
+        }
+    }
+    match FEATURES.into_iter().find(|name| !features.contains(name)) {
         Some(missing) => Err(Error::new(&rules::FEATURE_MISSING).about(missing)),
         None => Ok(()),
     }

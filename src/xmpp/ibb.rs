@@ -4,14 +4,18 @@
 
 use std::collections::VecDeque;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use minidom::Element;
-use xmpp_parsers::ibb::{Close, Data, Open, Stanza, StreamId};
+use rxml::xml_ncname;
+use xmpp_parsers::ibb::Stanza;
 use xmpp_parsers::stanza_error::DefinedCondition;
 
 use crate::error::{Error, ErrorKind, Result, Rule};
 
 use super::iq::Refusal;
-use super::{ns, xml};
+use super::ns;
+use super::xml::Reader;
 
 /// Largest block: XEP-0261 types the size as a signed short.
 pub const BLOCK_MAX: u16 = 32767;
@@ -142,8 +146,10 @@ impl Bytestream {
     /// `<open/>`.
     #[must_use]
     pub fn open(&self) -> Element {
-        let sid = StreamId(self.sid.clone());
-        xml::element(&Open { block_size: self.block, sid, stanza: Stanza::Iq })
+        Element::builder("open", ns::IBB)
+            .attr(xml_ncname!("block-size").to_owned(), self.block)
+            .attr(xml_ncname!("sid").to_owned(), &self.sid)
+            .build()
     }
 
     /// Checks an `<open/>` against what was agreed.
@@ -151,11 +157,15 @@ impl Bytestream {
     /// # Errors
     /// [`rules::BAD_DATA`], [`rules::UNKNOWN_SID`], [`rules::OTHER_BLOCK`].
     pub fn check_open(&self, open: &Element) -> Result<()> {
-        let open = xml::parse::<Open>(open, &rules::BAD_DATA)?;
-        if open.sid.0 != self.sid {
+        let open = Reader::new(open, "open", ns::IBB, &rules::BAD_DATA)?;
+        let block = open.parsed::<u16>("block-size")?;
+        let stanza = open.parsed_if_there("stanza")?.unwrap_or(Stanza::Iq);
+        let sid = open.attribute("sid")?;
+        open.no_text()?;
+        if sid != self.sid {
             return Err(Error::new(&rules::UNKNOWN_SID));
         }
-        if open.block_size != self.block || open.stanza != Stanza::Iq {
+        if block != self.block || stanza != Stanza::Iq {
             return Err(Error::new(&rules::OTHER_BLOCK));
         }
         Ok(())
@@ -164,7 +174,7 @@ impl Bytestream {
     /// `<close/>`.
     #[must_use]
     pub fn close(&self) -> Element {
-        xml::element(&Close { sid: StreamId(self.sid.clone()) })
+        Element::builder("close", ns::IBB).attr(xml_ncname!("sid").to_owned(), &self.sid).build()
     }
 
     /// Queues octets.
@@ -190,8 +200,13 @@ impl Bytestream {
             return None;
         }
         let length = self.waiting.len().min(usize::from(self.block));
-        let data = self.waiting.drain(..length).collect();
-        let element = xml::element(&Data { seq: self.seq_out, sid: StreamId(self.sid.clone()), data });
+        let text = BASE64.encode(&self.waiting.make_contiguous()[..length]);
+        self.waiting.drain(..length);
+        let element = Element::builder("data", ns::IBB)
+            .attr(xml_ncname!("seq").to_owned(), self.seq_out)
+            .attr(xml_ncname!("sid").to_owned(), &self.sid)
+            .append(text)
+            .build();
         self.seq_out = self.seq_out.wrapping_add(1);
         self.unacknowledged += 1;
         Some((element, length))
@@ -212,20 +227,23 @@ impl Bytestream {
         if data.texts().map(str::len).sum::<usize>() > longest {
             return Err(Error::new(&rules::BLOCK_TOO_LARGE));
         }
-        let data = xml::parse::<Data>(data, &rules::BAD_DATA)?;
-        if data.sid.0 != self.sid {
+        let data = Reader::new(data, "data", ns::IBB, &rules::BAD_DATA)?;
+        let seq = data.parsed::<u16>("seq")?;
+        let sid = data.attribute("sid")?;
+        let octets = BASE64.decode(data.text().as_bytes()).map_err(|_| data.broken("base64"))?;
+        if sid != self.sid {
             return Err(Error::new(&rules::UNKNOWN_SID));
         }
-        if data.data.len() > usize::from(self.block) {
+        if octets.len() > usize::from(self.block) {
             return Err(Error::new(&rules::BLOCK_TOO_LARGE));
         }
         // Half of the number space lies behind, half ahead.
-        match data.seq.wrapping_sub(self.seq_in) {
+        match seq.wrapping_sub(self.seq_in) {
             0 => self.seq_in = self.seq_in.wrapping_add(1),
             1..0x8000 => return Err(Error::new(&rules::SEQ_GAP)),
             _ => return Err(Error::new(&rules::SEQ_USED)),
         }
-        Ok(data.data)
+        Ok(octets)
     }
 }
 

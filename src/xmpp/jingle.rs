@@ -1,22 +1,22 @@
 //! Jingle (XEP-0166) as far as an end-to-end XML stream needs it: one content with the XML stream application, the
 //! IBB transport (XEP-0261) and the TLS security element of draft-meyer-xmpp-e2e-encryption.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
 use jid::Jid;
 use minidom::Element;
+use rxml::xml_ncname;
 pub use xmpp_parsers::ibb::{Stanza, StreamId};
 pub use xmpp_parsers::jingle::Creator;
 pub use xmpp_parsers::jingle_ibb::Transport;
-use xso::{AsXml, FromXml, TextCodec};
 
 use crate::error::{Error, ErrorKind, Result, Rule};
 use crate::mechanism::MechanismName;
 use crate::tls::Fingerprint;
 
-use super::{ns, xml};
+use super::ns;
+use super::xml::Reader;
 
 /// Rules of this module.
 pub mod rules {
@@ -120,20 +120,24 @@ impl FromStr for Action {
     }
 }
 
-impl fmt::Display for Action {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl Action {
+    fn name(self) -> &'static str {
+        match self {
             Self::SessionInitiate => "session-initiate",
             Self::SessionAccept => "session-accept",
             Self::SessionInfo => "session-info",
             Self::SessionTerminate => "session-terminate",
             Self::SecurityInfo => "security-info",
             Self::Other => "transport-info",
-        })
+        }
     }
 }
 
-xso::convert_via_fromstr_and_display!(Action);
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
 
 /// Why a session ends (XEP-0166 section 7.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -220,30 +224,29 @@ impl Reason {
             Self::UnsupportedTransports => "unsupported-transports",
         }
     }
+
+    fn read(reason: Reader<'_>) -> Result<Self> {
+        let known =
+            |element: &Element| Self::ALL.into_iter().find(|reason| element.is(reason.name(), ns::JINGLE));
+        Ok(reason.children()?.find_map(known).unwrap_or(Self::GeneralError))
+    }
 }
 
 /// A `<jingle/>` element.
-#[derive(Clone, Debug, PartialEq, FromXml, AsXml)]
-#[xml(namespace = ns::JINGLE, name = "jingle", on_unknown_child = Discard)]
+#[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Jingle {
     /// What it does.
-    #[xml(attribute)]
     pub action: Action,
     /// Who opened the session.
-    #[xml(attribute(default))]
     pub initiator: Option<Jid>,
     /// Who took it.
-    #[xml(attribute(default))]
     pub responder: Option<Jid>,
     /// The session.
-    #[xml(attribute)]
     pub sid: String,
     /// What it is about.
-    #[xml(child(n = ..))]
     pub contents: Vec<Content>,
-    #[xml(child(default))]
-    reason: Option<ReasonElement>,
+    reason: Option<Reason>,
 }
 
 impl Jingle {
@@ -256,8 +259,7 @@ impl Jingle {
     /// `session-terminate`.
     #[must_use]
     pub fn terminate(sid: impl Into<String>, reason: Reason) -> Self {
-        let condition = vec![Element::bare(reason.name(), ns::JINGLE)];
-        Self { reason: Some(ReasonElement { condition }), ..Self::new(Action::SessionTerminate, sid) }
+        Self { reason: Some(reason), ..Self::new(Action::SessionTerminate, sid) }
     }
 
     /// Adds the content.
@@ -270,16 +272,24 @@ impl Jingle {
     /// The reason, where one is given; one that is unknown reads as [`Reason::GeneralError`].
     #[must_use]
     pub fn reason(&self) -> Option<Reason> {
-        let reason = self.reason.as_ref()?;
-        let known =
-            |element: &Element| Reason::ALL.into_iter().find(|reason| element.is(reason.name(), ns::JINGLE));
-        Some(reason.condition.iter().find_map(known).unwrap_or(Reason::GeneralError))
+        self.reason
     }
 
     /// The element.
     #[must_use]
     pub fn to_element(&self) -> Element {
-        xml::element(self)
+        let reason = |reason: Reason| {
+            let condition = Element::bare(reason.name(), ns::JINGLE);
+            Element::builder("reason", ns::JINGLE).append(condition).build()
+        };
+        Element::builder("jingle", ns::JINGLE)
+            .attr(xml_ncname!("action").to_owned(), self.action.name())
+            .attr(xml_ncname!("initiator").to_owned(), self.initiator.as_ref().map(Jid::as_str))
+            .attr(xml_ncname!("responder").to_owned(), self.responder.as_ref().map(Jid::as_str))
+            .attr(xml_ncname!("sid").to_owned(), &self.sid)
+            .append_all(self.contents.iter().map(Content::to_element))
+            .append_all(self.reason.map(reason))
+            .build()
     }
 
     /// Parses. Unknown children are ignored except in `<security/>`.
@@ -293,7 +303,23 @@ impl Jingle {
                 Security::from_element(security)?;
             }
         }
-        xml::parse(element, &rules::MALFORMED)
+        let jingle = Reader::new(element, "jingle", ns::JINGLE, &rules::MALFORMED)?;
+        let (mut contents, mut reason) = (Vec::new(), None);
+        for child in jingle.children()? {
+            if child.is("content", ns::JINGLE) {
+                contents.push(Content::read(jingle.child(child))?);
+            } else if child.is("reason", ns::JINGLE) {
+                jingle.once(&mut reason, "reason", Reason::read(jingle.child(child))?)?;
+            }
+        }
+        Ok(Self {
+            action: jingle.attribute("action")?.parse()?,
+            initiator: jingle.parsed_if_there("initiator")?,
+            responder: jingle.parsed_if_there("responder")?,
+            sid: jingle.attribute("sid")?.to_owned(),
+            contents,
+            reason,
+        })
     }
 
     /// The one content, if it is one that we can use: application, transport and security.
@@ -332,24 +358,18 @@ pub struct Offer {
 }
 
 /// A `<content/>` element.
-#[derive(Clone, Debug, PartialEq, FromXml, AsXml)]
-#[xml(namespace = ns::JINGLE, name = "content", on_unknown_child = Discard)]
+#[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Content {
     /// Who made it.
-    #[xml(attribute)]
     pub creator: Creator,
     /// Its name.
-    #[xml(attribute)]
     pub name: String,
     /// The XML stream application.
-    #[xml(child(default))]
     pub description: Option<Description>,
     /// The IBB transport.
-    #[xml(child(default))]
     pub transport: Option<Transport>,
     /// TLS.
-    #[xml(child(default))]
     pub security: Option<Security>,
 }
 
@@ -369,25 +389,70 @@ impl Content {
             security: Some(security),
         }
     }
+
+    fn to_element(&self) -> Element {
+        Element::builder("content", ns::JINGLE)
+            .attr(xml_ncname!("creator").to_owned(), self.creator.clone())
+            .attr(xml_ncname!("name").to_owned(), &self.name)
+            .append_all(self.description.map(|_| Element::bare("description", ns::XMLSTREAM)))
+            .append_all(self.transport.as_ref().map(transport_element))
+            .append_all(self.security.as_ref().map(Security::to_element))
+            .build()
+    }
+
+    fn read(content: Reader<'_>) -> Result<Self> {
+        let (mut description, mut transport, mut security) = (None, None, None);
+        for child in content.children()? {
+            let part = content.child(child);
+            if child.is("description", ns::XMLSTREAM) {
+                part.no_text()?;
+                content.once(&mut description, "description", Description)?;
+            } else if child.is("transport", ns::JINGLE_IBB) {
+                content.once(&mut transport, "transport", read_transport(part)?)?;
+            } else if child.is("security", ns::XTLS) {
+                content.once(&mut security, "security", Security::from_element(child)?)?;
+            }
+        }
+        Ok(Self {
+            creator: content.parsed("creator")?,
+            name: content.attribute("name")?.to_owned(),
+            description,
+            transport,
+            security,
+        })
+    }
+}
+
+fn transport_element(transport: &Transport) -> Element {
+    // The one in use is the default, and left out.
+    Element::builder("transport", ns::JINGLE_IBB)
+        .attr(xml_ncname!("block-size").to_owned(), transport.block_size)
+        .attr(xml_ncname!("sid").to_owned(), &transport.sid.0)
+        .attr(xml_ncname!("stanza").to_owned(), transport.stanza.clone())
+        .build()
+}
+
+fn read_transport(transport: Reader<'_>) -> Result<Transport> {
+    transport.no_text()?;
+    Ok(Transport {
+        block_size: transport.parsed("block-size")?,
+        sid: StreamId(transport.attribute("sid")?.to_owned()),
+        stanza: transport.parsed_if_there("stanza")?.unwrap_or(Stanza::Iq),
+    })
 }
 
 /// The XML stream application (XEP-0247).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, FromXml, AsXml)]
-#[xml(namespace = ns::XMLSTREAM, name = "description", on_unknown_child = Discard)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(clippy::exhaustive_structs, reason = "the element is empty")]
 pub struct Description;
 
 /// The `<security/>` element: what a side says in the open about the protection to come. Parsed strictly: whatever is
 /// not known here is an error, because everything in it is proven later.
-#[derive(Clone, Debug, Default, PartialEq, Eq, FromXml, AsXml)]
-#[xml(namespace = ns::XTLS, name = "security", on_unknown_child = Fail, on_unknown_attribute = Fail)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Security {
-    #[xml(child(default))]
-    fingerprint: Option<FingerprintElement>,
-    #[xml(child(n = ..))]
-    methods: Vec<Method>,
-    #[xml(child(n = ..))]
-    mechanisms: Vec<MechanismElement>,
+    fingerprint: Option<Fingerprint>,
+    methods: Vec<String>,
+    mechanisms: Vec<MechanismName>,
 }
 
 impl Security {
@@ -397,28 +462,24 @@ impl Security {
         fingerprint: Option<Fingerprint>,
         mechanisms: impl IntoIterator<Item = MechanismName>,
     ) -> Self {
-        let method = fingerprint.map(|_| Method { name: "x509".to_owned() });
-        Self {
-            fingerprint: fingerprint.map(|value| FingerprintElement { algo: Algorithm, value }),
-            methods: method.into_iter().collect(),
-            mechanisms: mechanisms.into_iter().map(|name| MechanismElement { name }).collect(),
-        }
+        let methods = fingerprint.map(|_| "x509".to_owned()).into_iter().collect();
+        Self { fingerprint, methods, mechanisms: mechanisms.into_iter().collect() }
     }
 
     /// The fingerprint of the certificate that this side will use.
     #[must_use]
     pub fn fingerprint(&self) -> Option<Fingerprint> {
-        self.fingerprint.as_ref().map(|element| element.value)
+        self.fingerprint
     }
 
     /// The TLS methods that this side names.
     pub fn methods(&self) -> impl Iterator<Item = &str> {
-        self.methods.iter().map(|method| method.name.as_str())
+        self.methods.iter().map(String::as_str)
     }
 
     /// The SASL mechanisms that this side would take.
     pub fn mechanisms(&self) -> impl Iterator<Item = &MechanismName> {
-        self.mechanisms.iter().map(|element| &element.name)
+        self.mechanisms.iter()
     }
 
     /// The same octets on both sides, whatever prefixes, quotes and order of attributes the servers made of it.
@@ -447,7 +508,22 @@ impl Security {
     /// The element.
     #[must_use]
     pub fn to_element(&self) -> Element {
-        xml::element(self)
+        let fingerprint = |value: Fingerprint| {
+            Element::builder("fingerprint", ns::XTLS)
+                .attr(xml_ncname!("algo").to_owned(), ALGORITHM)
+                .append(value.to_string())
+                .build()
+        };
+        let method = |name: &String| {
+            Element::builder("method", ns::XTLS).attr(xml_ncname!("name").to_owned(), name).build()
+        };
+        let mechanism =
+            |name: &MechanismName| Element::builder("mechanism", ns::E2E).append(name.as_str()).build();
+        Element::builder("security", ns::XTLS)
+            .append_all(self.fingerprint.map(fingerprint))
+            .append_all(self.methods.iter().map(method))
+            .append_all(self.mechanisms.iter().map(mechanism))
+            .build()
     }
 
     /// Parses strictly.
@@ -455,72 +531,40 @@ impl Security {
     /// # Errors
     /// [`rules::BAD_SECURITY`]; [`crate::mechanism::rules::BAD_NAME`].
     pub fn from_element(element: &Element) -> Result<Self> {
-        xml::parse(element, &rules::BAD_SECURITY)
+        let security = Reader::new(element, "security", ns::XTLS, &rules::BAD_SECURITY)?;
+        security.only_attributes(&[])?;
+        let (mut fingerprint, mut methods, mut mechanisms) = (None, Vec::new(), Vec::new());
+        for child in security.children()? {
+            let part = security.child(child);
+            if child.is("fingerprint", ns::XTLS) {
+                security.once(&mut fingerprint, "fingerprint", read_fingerprint(part)?)?;
+            } else if child.is("method", ns::XTLS) {
+                part.only_attributes(&["name"])?;
+                part.no_text()?;
+                part.no_children()?;
+                methods.push(part.attribute("name")?.to_owned());
+            } else if child.is("mechanism", ns::E2E) {
+                part.only_attributes(&[])?;
+                part.no_children()?;
+                mechanisms.push(part.text().parse()?);
+            } else {
+                return Err(security.broken(child.name()));
+            }
+        }
+        Ok(Self { fingerprint, methods, mechanisms })
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, FromXml, AsXml)]
-#[xml(namespace = ns::XTLS, name = "fingerprint", on_unknown_child = Fail, on_unknown_attribute = Fail)]
-struct FingerprintElement {
-    #[xml(attribute)]
-    algo: Algorithm,
-    #[xml(text(codec = Hex))]
-    value: Fingerprint,
-}
+/// The one hash of fingerprints that is in use.
+const ALGORITHM: &str = "sha-256";
 
-struct Hex;
-
-impl TextCodec<Fingerprint> for Hex {
-    fn decode(&self, text: String) -> Result<Fingerprint, xso::error::Error> {
-        let bad =
-            |_| xso::error::Error::text_parse_error(Error::new(&rules::BAD_SECURITY).about("fingerprint"));
-        text.parse().map_err(bad)
+fn read_fingerprint(fingerprint: Reader<'_>) -> Result<Fingerprint> {
+    fingerprint.only_attributes(&["algo"])?;
+    fingerprint.no_children()?;
+    match fingerprint.attribute("algo")? {
+        ALGORITHM => fingerprint.text().parse().map_err(|_| fingerprint.broken("fingerprint")),
+        other => Err(fingerprint.broken(other)),
     }
-
-    fn encode<'x>(&self, value: &'x Fingerprint) -> Result<Option<Cow<'x, str>>, xso::error::Error> {
-        Ok(Some(value.to_string().into()))
-    }
-}
-
-/// The one hash in use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Algorithm;
-
-impl FromStr for Algorithm {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        (name == "sha-256").then_some(Self).ok_or_else(|| Error::new(&rules::BAD_SECURITY).about(name))
-    }
-}
-
-impl fmt::Display for Algorithm {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("sha-256")
-    }
-}
-
-xso::convert_via_fromstr_and_display!(Algorithm);
-
-#[derive(Clone, Debug, PartialEq, Eq, FromXml, AsXml)]
-#[xml(namespace = ns::XTLS, name = "method", on_unknown_child = Fail, on_unknown_attribute = Fail)]
-struct Method {
-    #[xml(attribute)]
-    name: String,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, FromXml, AsXml)]
-#[xml(namespace = ns::E2E, name = "mechanism", on_unknown_child = Fail, on_unknown_attribute = Fail)]
-struct MechanismElement {
-    #[xml(text)]
-    name: MechanismName,
-}
-
-#[derive(Clone, Debug, PartialEq, FromXml, AsXml)]
-#[xml(namespace = ns::JINGLE, name = "reason")]
-struct ReasonElement {
-    #[xml(element(n = ..))]
-    condition: Vec<Element>,
 }
 
 #[cfg(test)]

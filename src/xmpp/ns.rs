@@ -18,6 +18,8 @@ pub const SASL_CB: &str = "urn:xmpp:sasl-cb:0";
 pub const BIND: &str = "urn:ietf:params:xml:ns:xmpp-bind";
 /// Service discovery (XEP-0030).
 pub const DISCO_INFO: &str = "http://jabber.org/protocol/disco#info";
+/// Forms, which an answer to service discovery may hold (XEP-0128).
+pub const DATA_FORMS: &str = "jabber:x:data";
 /// Jingle (XEP-0166).
 pub const JINGLE: &str = "urn:xmpp:jingle:1";
 /// Jingle errors (XEP-0166 section 11).

@@ -1,17 +1,16 @@
 //! The SASL elements of RFC 6120 section 6 and XEP-0440, with open mechanism names. Codec only: the order of messages is
 //! [`crate::sasl`]'s.
 
-use std::borrow::Cow;
-
 use minidom::Element;
-use xso::{AsXml, FromXml, TextCodec};
+use rxml::xml_ncname;
 
 use crate::binding::BindingType;
 use crate::error::{ErrorKind, Result, Rule};
 use crate::mechanism::MechanismName;
 use crate::sasl::{Condition, decode, encode};
 
-use super::{ns, xml};
+use super::ns;
+use super::xml::Reader;
 
 /// Rules of this module.
 pub mod rules {
@@ -79,16 +78,27 @@ impl Features {
     /// `<stream:features/>`.
     #[must_use]
     pub fn to_element(&self) -> Element {
-        let list = |names: &[MechanismName]| Mechanisms { names: names.to_vec() };
-        let types = |kinds: &[BindingType]| ChannelBindings {
-            types: kinds.iter().map(|kind| kind.name().to_owned()).collect(),
+        let mechanism =
+            |name: &MechanismName| Element::builder("mechanism", ns::SASL).append(name.as_str()).build();
+        let mechanisms = || {
+            let names = self.mechanisms.iter().map(mechanism);
+            Element::builder("mechanisms", ns::SASL).append_all(names).build()
         };
-        xml::element(&FeaturesElement {
-            starttls: self.starttls.then_some(StartTls),
-            mechanisms: (!self.mechanisms.is_empty()).then(|| list(&self.mechanisms)),
-            channel_bindings: (!self.binding_types.is_empty()).then(|| types(&self.binding_types)),
-            bind: self.bind.then_some(Bind),
-        })
+        let binding_type = |kind: &BindingType| {
+            Element::builder("channel-binding", ns::SASL_CB)
+                .attr(xml_ncname!("type").to_owned(), kind.name())
+                .build()
+        };
+        let binding_types = || {
+            let kinds = self.binding_types.iter().map(binding_type);
+            Element::builder("sasl-channel-binding", ns::SASL_CB).append_all(kinds).build()
+        };
+        Element::builder("features", ns::STREAM)
+            .append_all(self.starttls.then(|| Element::bare("starttls", ns::TLS)))
+            .append_all((!self.mechanisms.is_empty()).then(mechanisms))
+            .append_all((!self.binding_types.is_empty()).then(binding_types))
+            .append_all(self.bind.then(|| Element::bare("bind", ns::BIND)))
+            .build()
     }
 
     /// Parses `<stream:features/>`.
@@ -96,37 +106,60 @@ impl Features {
     /// # Errors
     /// [`rules::MALFORMED`]; [`crate::mechanism::rules::BAD_NAME`].
     pub fn from_element(element: &Element) -> Result<Self> {
-        let parsed = xml::parse::<FeaturesElement>(element, &rules::MALFORMED)?;
-        let types = parsed.channel_bindings.map(|list| list.types).unwrap_or_default();
+        let features = Reader::new(element, "features", ns::STREAM, &rules::MALFORMED)?;
+        let (mut starttls, mut bind, mut mechanisms, mut binding_types) = (None, None, None, None);
+        for child in features.children()? {
+            let part = features.child(child);
+            if child.is("starttls", ns::TLS) {
+                part.no_text()?;
+                features.once(&mut starttls, "starttls", ())?;
+            } else if child.is("mechanisms", ns::SASL) {
+                features.once(&mut mechanisms, "mechanisms", mechanism_names(part)?)?;
+            } else if child.is("sasl-channel-binding", ns::SASL_CB) {
+                features.once(&mut binding_types, "sasl-channel-binding", known_binding_types(part)?)?;
+            } else if child.is("bind", ns::BIND) {
+                part.no_text()?;
+                features.once(&mut bind, "bind", ())?;
+            }
+        }
         Ok(Self {
-            mechanisms: parsed.mechanisms.map(|list| list.names).unwrap_or_default(),
-            binding_types: types.iter().filter_map(|name| name.parse().ok()).collect(),
-            starttls: parsed.starttls.is_some(),
-            bind: parsed.bind.is_some(),
+            mechanisms: mechanisms.unwrap_or_default(),
+            binding_types: binding_types.unwrap_or_default(),
+            starttls: starttls.is_some(),
+            bind: bind.is_some(),
         })
     }
 }
 
+fn mechanism_names(list: Reader<'_>) -> Result<Vec<MechanismName>> {
+    let names = list.children()?.filter(|child| child.is("mechanism", ns::SASL));
+    names.map(|child| list.child(child).text().parse()).collect()
+}
+
+fn known_binding_types(list: Reader<'_>) -> Result<Vec<BindingType>> {
+    let mut known = Vec::new();
+    for child in list.children()?.filter(|child| child.is("channel-binding", ns::SASL_CB)) {
+        let kind = list.child(child);
+        kind.no_text()?;
+        known.extend(kind.attribute("type")?.parse::<BindingType>().ok());
+    }
+    Ok(known)
+}
+
 /// What the initiating side of SASL sends.
-#[derive(Clone, Debug, PartialEq, Eq, FromXml, AsXml)]
-#[xml(namespace = ns::SASL, exhaustive)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ClientMessage {
     /// `<auth/>`, with the initial response where there is one.
-    #[xml(name = "auth", on_unknown_child = Fail)]
     Auth {
         /// The mechanism to run.
-        #[xml(attribute)]
         mechanism: MechanismName,
         /// The initial response; an empty one is written `=`.
-        #[xml(text(codec = Base64))]
         initial: Option<Vec<u8>>,
     },
     /// `<response/>`.
-    #[xml(name = "response", on_unknown_child = Fail)]
-    Response(#[xml(text(codec = Base64))] Vec<u8>),
+    Response(Vec<u8>),
     /// `<abort/>`.
-    #[xml(name = "abort", on_unknown_child = Fail)]
     Abort,
 }
 
@@ -134,7 +167,14 @@ impl ClientMessage {
     /// The element.
     #[must_use]
     pub fn to_element(&self) -> Element {
-        xml::element(self)
+        match self {
+            Self::Auth { mechanism, initial } => Element::builder("auth", ns::SASL)
+                .attr(xml_ncname!("mechanism").to_owned(), mechanism.as_str())
+                .append_all(initial.as_deref().map(encode))
+                .build(),
+            Self::Response(message) => with_message("response", message),
+            Self::Abort => Element::bare("abort", ns::SASL),
+        }
     }
 
     /// Parses strictly.
@@ -142,7 +182,19 @@ impl ClientMessage {
     /// # Errors
     /// [`rules::MALFORMED`]; as [`decode`]; [`crate::mechanism::rules::BAD_NAME`].
     pub fn from_element(element: &Element) -> Result<Self> {
-        xml::parse(element, &rules::MALFORMED)
+        let message = Reader::new(element, element.name(), ns::SASL, &rules::MALFORMED)?;
+        match element.name() {
+            "auth" => Ok(Self::Auth {
+                mechanism: message.attribute("mechanism")?.parse()?,
+                initial: read_message(message)?,
+            }),
+            "response" => Ok(Self::Response(read_message(message)?.unwrap_or_default())),
+            "abort" => {
+                message.no_text()?;
+                message.no_children().map(|()| Self::Abort)
+            }
+            other => Err(message.broken(other)),
+        }
     }
 }
 
@@ -163,8 +215,10 @@ impl ServerMessage {
     #[must_use]
     pub fn to_element(&self) -> Element {
         match self {
-            Self::Challenge(data) => xml::element(&Reply::Challenge(data.clone())),
-            Self::Success(data) => xml::element(&Reply::Success(data.clone())),
+            Self::Challenge(data) => with_message("challenge", data),
+            Self::Success(data) => {
+                Element::builder("success", ns::SASL).append_all(data.as_deref().map(encode)).build()
+            }
             Self::Failure(condition) => Element::builder("failure", ns::SASL)
                 .append(Element::bare(condition.name(), ns::SASL))
                 .build(),
@@ -184,85 +238,26 @@ impl ServerMessage {
                 .find_map(|child| known(child.name()));
             return Ok(Self::Failure(condition.unwrap_or(Condition::NotAuthorized)));
         }
-        Ok(match xml::parse(element, &rules::MALFORMED)? {
-            Reply::Challenge(data) => Self::Challenge(data),
-            Reply::Success(data) => Self::Success(data),
-        })
-    }
-}
-
-#[derive(FromXml, AsXml)]
-#[xml(namespace = ns::SASL, exhaustive)]
-enum Reply {
-    #[xml(name = "challenge", on_unknown_child = Fail)]
-    Challenge(#[xml(text(codec = Base64))] Vec<u8>),
-    #[xml(name = "success", on_unknown_child = Fail)]
-    Success(#[xml(text(codec = Base64))] Option<Vec<u8>>),
-}
-
-#[derive(FromXml, AsXml)]
-#[xml(namespace = ns::STREAM, name = "features", on_unknown_child = Discard)]
-struct FeaturesElement {
-    #[xml(child(default))]
-    starttls: Option<StartTls>,
-    #[xml(child(default))]
-    mechanisms: Option<Mechanisms>,
-    #[xml(child(default))]
-    channel_bindings: Option<ChannelBindings>,
-    #[xml(child(default))]
-    bind: Option<Bind>,
-}
-
-#[derive(FromXml, AsXml)]
-#[xml(namespace = ns::TLS, name = "starttls", on_unknown_child = Discard)]
-struct StartTls;
-
-#[derive(FromXml, AsXml)]
-#[xml(namespace = ns::BIND, name = "bind", on_unknown_child = Discard)]
-struct Bind;
-
-#[derive(FromXml, AsXml)]
-#[xml(namespace = ns::SASL, name = "mechanisms", on_unknown_child = Discard)]
-struct Mechanisms {
-    #[xml(extract(n = .., name = "mechanism", fields(text(type_ = MechanismName))))]
-    names: Vec<MechanismName>,
-}
-
-#[derive(FromXml, AsXml)]
-#[xml(namespace = ns::SASL_CB, name = "sasl-channel-binding", on_unknown_child = Discard)]
-struct ChannelBindings {
-    #[xml(extract(n = .., name = "channel-binding", fields(attribute(name = "type", type_ = String))))]
-    types: Vec<String>,
-}
-
-xso::convert_via_fromstr_and_display!(MechanismName);
-
-/// The base64 of SASL messages. As an option, `None` is no text and `=` is the empty message; otherwise the empty
-/// message is no text.
-struct Base64;
-
-impl TextCodec<Vec<u8>> for Base64 {
-    fn decode(&self, text: String) -> Result<Vec<u8>, xso::error::Error> {
-        let decoded: Option<Vec<u8>> = self.decode(text)?;
-        Ok(decoded.unwrap_or_default())
-    }
-
-    fn encode<'x>(&self, message: &'x Vec<u8>) -> Result<Option<Cow<'x, str>>, xso::error::Error> {
-        Ok((!message.is_empty()).then(|| encode(message).into()))
-    }
-}
-
-impl TextCodec<Option<Vec<u8>>> for Base64 {
-    fn decode(&self, text: String) -> Result<Option<Vec<u8>>, xso::error::Error> {
-        if text.is_empty() {
-            return Ok(None);
+        let message = Reader::new(element, element.name(), ns::SASL, &rules::MALFORMED)?;
+        match element.name() {
+            "challenge" => Ok(Self::Challenge(read_message(message)?.unwrap_or_default())),
+            "success" => Ok(Self::Success(read_message(message)?)),
+            other => Err(message.broken(other)),
         }
-        decode(&text).map(Some).map_err(xso::error::Error::text_parse_error)
     }
+}
 
-    fn encode<'x>(&self, message: &'x Option<Vec<u8>>) -> Result<Option<Cow<'x, str>>, xso::error::Error> {
-        Ok(message.as_ref().map(|message| encode(message).into()))
-    }
+/// An element that always holds a message: the empty one is no text.
+fn with_message(name: &str, message: &[u8]) -> Element {
+    let text = (!message.is_empty()).then(|| encode(message));
+    Element::builder(name, ns::SASL).append_all(text).build()
+}
+
+/// The message in an element: `None` is no text, and `=` the empty message.
+fn read_message(element: Reader<'_>) -> Result<Option<Vec<u8>>> {
+    element.no_children()?;
+    let text = element.text();
+    if text.is_empty() { Ok(None) } else { decode(&text).map(Some) }
 }
 
 #[cfg(test)]

@@ -2,11 +2,9 @@
 //! well as for one between a client and its server.
 
 use jid::Jid;
-use minidom::Element;
+use minidom::{Element, Node};
 use rxml::error::EndOrError;
-use rxml::writer::TrackNamespace;
-use rxml::{Namespace, Parse, XmlVersion};
-use xso::AsXml;
+use rxml::{Namespace, NcNameStr, Parse, XmlVersion};
 
 use crate::error::{Error, ErrorKind, Result, Rule};
 
@@ -306,31 +304,125 @@ impl Parser {
 /// # Errors
 /// [`rules::NOT_WRITABLE`].
 pub fn to_octets(element: &Element) -> Result<Vec<u8>> {
-    // Not Element::write_to, which panics where this gives an error.
-    encode(element).ok_or_else(|| Error::new(&rules::NOT_WRITABLE))
+    let mut writer = Writer { octets: Vec::new(), has_prefix: element.has_ns(ns::STREAM) };
+    writer.element(element, None).ok_or_else(|| Error::new(&rules::NOT_WRITABLE))?;
+    Ok(writer.octets)
 }
 
-fn encode(element: &Element) -> Option<Vec<u8>> {
-    let mut encoder = rxml::writer::Encoder::new();
-    if element.has_ns(ns::STREAM) {
-        // Some readers of streams look for this prefix.
-        let prefix = rxml::xml_ncname!("stream");
-        encoder.ns_tracker_mut().declare_fixed(Some(prefix), ns::STREAM.into());
-    }
-    let mut octets = Vec::new();
-    let mut items = element.as_xml_iter().ok()?.peekable();
-    while let Some(item) = items.next() {
-        let item = item.ok()?;
-        // An element without content becomes one tag.
-        if matches!(item, xso::Item::ElementHeadEnd)
-            && matches!(items.peek(), Some(Ok(xso::Item::ElementFoot)))
-        {
-            continue;
-        }
-        encoder.encode(item.as_rxml_item(), &mut octets).ok()?;
-    }
-    Some(octets)
+/// Writes elements in the form that streams have: default namespaces, and prefixes only where XML or a reader needs
+/// them. `None` for what XML cannot carry.
+struct Writer {
+    octets: Vec<u8>,
+    /// The root declares `stream:`, a prefix that some readers look for.
+    has_prefix: bool,
 }
+
+impl Writer {
+    /// An element inside of one with this name as default namespace.
+    fn element(&mut self, element: &Element, parent: Option<&str>) -> Option<()> {
+        let name = <&NcNameStr>::try_from(element.name()).ok()?;
+        let namespace = element.ns();
+        let prefix = match namespace.as_str() {
+            XMLNS => return None,
+            XML => "xml:",
+            ns::STREAM if self.has_prefix => "stream:",
+            _ => "",
+        };
+        let default = if prefix.is_empty() { Some(namespace.as_str()) } else { parent };
+        self.octets.push(b'<');
+        self.name(prefix, name);
+        if default.unwrap_or_default() != parent.unwrap_or_default() {
+            self.attribute("", "xmlns", &namespace)?;
+        }
+        if parent.is_none() && self.has_prefix {
+            self.attribute("xmlns:", "stream", ns::STREAM)?;
+        }
+        self.attributes(element)?;
+        let mut nodes = element.nodes().peekable();
+        if nodes.peek().is_none() {
+            self.octets.extend_from_slice(b"/>");
+            return Some(());
+        }
+        self.octets.push(b'>');
+        for node in nodes {
+            match node {
+                Node::Element(child) => self.element(child, Some(default.unwrap_or_default()))?,
+                Node::Text(text) => self.text(text, false)?,
+            }
+        }
+        self.octets.extend_from_slice(b"</");
+        self.name(prefix, name);
+        self.octets.push(b'>');
+        Some(())
+    }
+
+    fn attributes(&mut self, element: &Element) -> Option<()> {
+        let mut declared = None;
+        let mut prefix = String::new();
+        for ((namespace, name), value) in element.attrs() {
+            match &**namespace {
+                "" => self.attribute("", name, value)?,
+                XML => self.attribute("xml:", name, value)?,
+                XMLNS => return None,
+                // Those of one namespace follow each other.
+                other => {
+                    if declared != Some(other) {
+                        prefix = format!("{prefix}a");
+                        self.attribute("xmlns:", &prefix, other)?;
+                        declared = Some(other);
+                    }
+                    self.attribute(&format!("{prefix}:"), name, value)?;
+                }
+            }
+        }
+        Some(())
+    }
+
+    fn attribute(&mut self, prefix: &str, name: &str, value: &str) -> Option<()> {
+        self.octets.push(b' ');
+        self.name(prefix, name);
+        self.octets.extend_from_slice(b"='");
+        self.text(value, true)?;
+        self.octets.push(b'\'');
+        Some(())
+    }
+
+    fn name(&mut self, prefix: &str, name: &str) {
+        self.octets.extend_from_slice(prefix.as_bytes());
+        self.octets.extend_from_slice(name.as_bytes());
+    }
+
+    /// Text, or the value of an attribute, where a reader would make spaces of line breaks.
+    fn text(&mut self, text: &str, is_value: bool) -> Option<()> {
+        let mut rest = text.as_bytes();
+        let is_special = |octet: &u8| matches!(octet, ..b' ' | b'<' | b'>' | b'&' | b'\'' | b'"' | 0xef);
+        while let Some(place) = rest.iter().position(is_special) {
+            let (plain, special) = rest.split_at(place);
+            self.octets.extend_from_slice(plain);
+            let escaped: &[u8] = match special {
+                [b'<', ..] => b"&lt;",
+                [b'>', ..] => b"&gt;",
+                [b'&', ..] => b"&amp;",
+                [b'\r', ..] => b"&#xd;",
+                [b'\'', ..] if is_value => b"&apos;",
+                [b'\t', ..] if is_value => b"&#x9;",
+                [b'\n', ..] if is_value => b"&#xa;",
+                // U+FFFE and U+FFFF.
+                [0xef, 0xbf, 0xbe | 0xbf, ..] => return None,
+                [octet @ (b'\t' | b'\n' | b'\'' | b'"' | 0xef), ..] => std::slice::from_ref(octet),
+                _ => return None,
+            };
+            self.octets.extend_from_slice(escaped);
+            rest = &special[1..];
+        }
+        self.octets.extend_from_slice(rest);
+        Some(())
+    }
+}
+
+/// The namespaces that XML itself has, with prefixes that need no declaration.
+const XML: &str = "http://www.w3.org/XML/1998/namespace";
+const XMLNS: &str = "http://www.w3.org/2000/xmlns/";
 
 /// A stream error with one of the conditions of RFC 6120 section 4.9.3.
 #[must_use]
@@ -551,10 +643,39 @@ mod tests {
     }
 
     #[test]
+    fn attributes_keep_their_namespaces_and_their_white_space() {
+        let text = "<iq xmlns='jabber:client' a='&lt;&amp;&gt;&apos;\"&#x9;&#xa;&#xd;' xml:lang='en' xmlns:a='urn:1' \
+            a:b='1' a:c='2' xmlns:aa='urn:2' aa:b='3'><q xmlns=''><r xmlns='jabber:client'/></q>&#xd;\n'\"\u{fffd}</iq>";
+        let element = text.parse::<Element>().unwrap();
+        let octets = to_octets(&element).unwrap();
+        let written = std::str::from_utf8(&octets).unwrap();
+        assert_eq!(written.parse::<Element>().unwrap(), element);
+        assert_eq!(written.len(), text.len());
+    }
+
+    #[test]
+    fn a_prefix_is_inherited() {
+        let text = "<stream:features xmlns:stream='http://etherx.jabber.org/streams'><a xmlns='urn:x'><stream:b>\
+            <c/></stream:b></a></stream:features>";
+        assert_eq!(to_octets(&text.parse().unwrap()).unwrap(), text.as_bytes());
+    }
+
+    #[test]
     fn what_xml_cannot_carry_is_not_written() {
-        let mut text = Element::bare("message", ns::CLIENT);
-        text.append_text("\u{1}");
-        for element in [text, Element::bare("a b", ns::CLIENT), Element::bare("", ns::CLIENT)] {
+        let with = |text: &str| {
+            let mut element = Element::bare("message", ns::CLIENT);
+            element.append_text(text);
+            element
+        };
+        for element in [
+            with("\u{1}"),
+            with("\u{1f}"),
+            with("x\u{fffe}"),
+            with("\u{ffff}"),
+            Element::bare("a b", ns::CLIENT),
+            Element::bare("", ns::CLIENT),
+            Element::bare("a", XMLNS),
+        ] {
             assert!(to_octets(&element).unwrap_err().is(&rules::NOT_WRITABLE));
         }
     }

@@ -1,10 +1,14 @@
 //! The dishonest server: both ends must refuse, and say why.
 
+use countersign::error::ErrorKind;
+use countersign::registry;
+use countersign::xmpp::client::Client;
+use countersign::xmpp::driver::Driver;
 use countersign::xmpp::server::{Attack, Report, Server};
-use countersign::xmpp::{ibb, jingle, session};
+use countersign::xmpp::{Element, ibb, jingle, ns, session};
 use countersign::{Error, scram, tls};
 
-use crate::e2e::{Pair, Setup, named};
+use crate::e2e::{ALICE, BOB, Pair, Setup, client_endpoint, named};
 use crate::support::*;
 
 /// What the initiator found, what the responder found, and what the attacker got.
@@ -25,6 +29,80 @@ async fn the_relay_is_refused_by_both() {
     assert!(report.read_from_initiator > 0 && report.read_from_responder > 0);
     assert!(report.sample.windows(6).any(|window| window == b"<auth "), "no login was read");
     assert_eq!(report.edited, 2);
+}
+
+/// A setup for each mechanism that is bound to the channel.
+fn every_bound_mechanism() -> impl Iterator<Item = Setup> {
+    let bound = registry::all().iter().filter(|row| row.properties().needs_binding);
+    bound.map(|row| Setup { policy: named(&[row.name().as_str()]), ..Setup::default() })
+}
+
+#[tokio::test]
+async fn the_relay_is_refused_with_every_mechanism() {
+    for setup in every_bound_mechanism() {
+        let (alice, bob, report) = attacked(Attack::Relay, &setup).await;
+        for error in [alice, bob] {
+            assert_eq!(error.kind(), ErrorKind::AuthenticationFailed, "{error:?}");
+        }
+        assert!(report.read_from_initiator > 0 && report.read_from_responder > 0);
+    }
+}
+
+const MALLORY: &str = "mallory@home.example/mid";
+
+/// Mallory, whom Alice calls: brings her call to Bob as his own, and Bob's answers to her. The server sees to it that
+/// each of them hears only of Mallory, so what is left is to name him in Jingle as well.
+async fn relay_under_his_own_name(mut mallory: Client) {
+    while let Ok(Some(mut stanza)) = mallory.recv().await {
+        let to = if stanza.attr("from") == Some(ALICE) { BOB } else { ALICE };
+        rename(&mut stanza, "from", MALLORY);
+        rename(&mut stanza, "to", to);
+        if let Some(jingle) = stanza.get_child_mut("jingle", ns::JINGLE) {
+            rename(jingle, "initiator", MALLORY);
+            rename(jingle, "responder", MALLORY);
+        }
+        if mallory.send(&stanza).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Changes an attribute that is there.
+fn rename(element: &mut Element, name: &str, value: &str) {
+    for ((_, attribute), old) in element.attrs_mut().iter_mut() {
+        if attribute == name {
+            value.clone_into(old);
+        }
+    }
+}
+
+/// All three share one password, so that Alice with Mallory and Mallory with Bob are pairs as good as Alice with Bob.
+async fn called_through_mallory(server: &Server, setup: &Setup) -> [Error; 2] {
+    let pair = Pair {
+        alice: Driver::spawn(login(server, ALICE).await, None),
+        bob: Driver::spawn(login(server, BOB).await, setup.gate(BOB)),
+    };
+    let relaying = tokio::spawn(relay_under_his_own_name(login(server, MALLORY).await));
+    let config = setup.initiator(pair.alice.own_jid(), MALLORY);
+    let calling = async { tokio::join!(pair.alice.connect(config, client_endpoint()), pair.bob.accept()) };
+    let (alice, bob) = guard(calling).await;
+    relaying.abort();
+    [alice.unwrap_err(), bob.unwrap_err()]
+}
+
+#[tokio::test]
+async fn a_relay_who_shares_the_password_with_both_is_refused_by_both() {
+    // He lets TLS alone, or the server ends it on both sides of him.
+    for attack in [None, Some(Attack::Relay)] {
+        let server = Server::bind(config().with_attack(attack)).await.unwrap();
+        for setup in every_bound_mechanism() {
+            let [alice, bob] = called_through_mallory(&server, &setup).await;
+            // The stream inside is from Alice, and Bob was called by Mallory.
+            assert!(bob.is(&session::rules::OTHER_ADDRESSES), "{bob:?}");
+            assert!(alice.is(&session::rules::STREAM_ERROR), "{alice:?}");
+            assert_eq!(alice.subject(), Some("invalid-from"));
+        }
+    }
 }
 
 #[tokio::test]

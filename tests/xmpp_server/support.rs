@@ -29,12 +29,12 @@ pub(crate) async fn guard<T>(work: impl Future<Output = T>) -> T {
     tokio::time::timeout(GUARD, work).await.expect("the test hangs")
 }
 
-/// Alice and Bob have accounts.
+/// Alice, Bob and Mallory have accounts.
 pub(crate) fn config() -> Config {
     let rng = &mut countersign::system_rng();
     let mechanism = MechanismName::from_static("SCRAM-SHA-256");
     let mut accounts = MemoryStore::new(rng).with_simulated_iterations(ITERATIONS);
-    for user in ["alice", "bob"] {
+    for user in ["alice", "bob", "mallory"] {
         let password = Password::new(PASSWORD);
         let record = StoredCredential::generate_with(
             HashFunction::Sha256,

@@ -7,6 +7,7 @@ mod chaos;
 mod endings;
 mod guesses;
 mod hosts;
+mod identities;
 mod kit;
 mod volume;
 mod wire;

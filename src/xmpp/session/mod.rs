@@ -79,11 +79,11 @@ enum Phase {
     /// Initiator: waits for session-accept.
     Offering(Offering),
     /// Initiator: waits for the answer to `<open/>`.
-    Opening(Connection),
+    Opening(Box<Connection>),
     /// Responder: waits for `<open/>`.
-    Accepting(Connection),
+    Accepting(Box<Connection>),
     /// The bytestream is open.
-    Connected(Connection),
+    Connected(Box<Connection>),
     /// Both ends of the tunnel are closed and all is delivered: IBB and Jingle are left to be closed.
     Leaving(Leaving),
     /// Over.

@@ -65,7 +65,7 @@ impl Session {
         let secured = Secured::responder(endpoint, party, offer.security.fingerprint(), &self.limits);
         self.stream = Some(stream.clone());
         let bytes = Bytestream::new(stream, block, self.limits.window);
-        self.phase = Phase::Accepting(Connection { secured, bytes, closer: false });
+        self.phase = Phase::Accepting(Box::new(Connection { secured, bytes, closer: false }));
         let mut jingle = Jingle::new(Action::SessionAccept, &self.sid).with_content(content);
         jingle.responder = Some(self.own.clone().into());
         self.request(Request::Accept, jingle.to_element());
@@ -111,7 +111,7 @@ impl Session {
         self.stream = Some(stream.clone());
         let bytes = Bytestream::new(stream, offer.transport.block_size, self.limits.window);
         let open = bytes.open();
-        self.phase = Phase::Opening(Connection { secured, bytes, closer: false });
+        self.phase = Phase::Opening(Box::new(Connection { secured, bytes, closer: false }));
         self.request(Request::Open, open);
         Ok(())
     }

@@ -3,17 +3,19 @@
 
 use std::time::Instant;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use jid::{FullJid, Jid};
 use minidom::Element;
 use rand_core::CryptoRng;
-use xso::{AsXml, FromXml};
 
 use crate::binding::ChannelBinding;
 use crate::error::{Error, Result};
 use crate::mechanism::{MechanismName, Outcome};
 use crate::tls::{Endpoint, Fingerprint, Handshake, Tunnel, Unverified, Verified};
 use crate::xmpp::stream::{self, CLOSE, Item, Parser};
-use crate::xmpp::{Limits, ns, xml};
+use crate::xmpp::xml::Reader;
+use crate::xmpp::{Limits, ns};
 
 use super::config::{Established, Event};
 use super::{initiator, responder, rules};
@@ -39,7 +41,8 @@ impl Tools<'_> {
 pub(super) fn random_id(rng: &mut dyn CryptoRng) -> String {
     let mut octets = [0; 16];
     rng.fill_bytes(&mut octets);
-    octets.iter().map(|octet| format!("{octet:02x}")).collect()
+    let digit = |nibble: u8| char::from_digit(nibble.into(), 16).expect("a nibble is one digit");
+    octets.iter().flat_map(|octet| [digit(octet >> 4), digit(octet & 15)]).collect()
 }
 
 /// What a state asks for.
@@ -115,18 +118,18 @@ pub(super) fn element(item: Item) -> Result<Element, Fault> {
     }
 }
 
-/// Octets in a stanza.
-#[derive(FromXml, AsXml)]
-#[xml(namespace = ns::E2E, name = "bytes", on_unknown_child = Fail, on_unknown_attribute = Fail)]
-struct Bytes {
-    #[xml(text = xso::text::Base64)]
-    octets: Vec<u8>,
-}
-
 /// Octets as a message.
 pub(super) fn message_with(octets: &[u8]) -> Element {
-    let bytes = Bytes { octets: octets.to_vec() };
-    Element::builder("message", ns::CLIENT).append(xml::element(&bytes)).build()
+    let bytes = Element::builder("bytes", ns::E2E).append(BASE64.encode(octets));
+    Element::builder("message", ns::CLIENT).append(bytes.build()).build()
+}
+
+/// The octets in a message.
+fn octets_in(bytes: &Element) -> Result<Vec<u8>> {
+    let bytes = Reader::new(bytes, "bytes", ns::E2E, &rules::BAD_BYTES)?;
+    bytes.only_attributes(&[])?;
+    bytes.no_children()?;
+    BASE64.decode(bytes.text().as_bytes()).map_err(|_| bytes.broken("base64"))
 }
 
 /// How far the tunnel is.
@@ -461,7 +464,7 @@ impl Secured {
         }
         let event = match stanza.get_child("bytes", ns::E2E) {
             Some(bytes) if stanza.name() == "message" => {
-                Event::Bytes(xml::parse::<Bytes>(bytes, &rules::BAD_BYTES).map_err(Fault::malformed)?.octets)
+                Event::Bytes(octets_in(bytes).map_err(Fault::malformed)?)
             }
             _ => Event::Stanza(stanza),
         };

@@ -1,0 +1,156 @@
+//! A relay between people who all share one password. Only who they are differs: the channel binding, the offers and
+//! the password are the same on both of his sides, and he edits every address that he can read.
+
+use base64ct::{Base64, Encoding};
+use countersign::error::{Error, ErrorKind};
+use countersign::ksf::Ksf;
+use countersign::mechanism::MechanismName;
+use countersign::prep::Preparation;
+use countersign::registry::{self, SharedPassword};
+use countersign::sasl::Policy;
+use countersign::secret::Password;
+use countersign::xmpp::session::rules;
+use countersign::xmpp::{Element, Event, InitiatorConfig, ResponderConfig, ns, stream};
+
+use crate::kit::*;
+
+/// As long as Alice's address, so that no length inside a message has to be edited.
+const MALLORY: &str = "malry@atlanta.example/lap";
+
+const ALICES_ACCOUNT: &str = "alice@atlanta.example";
+const MALLORYS_ACCOUNT: &str = "malry@atlanta.example";
+
+type Pairs = &'static [(&'static str, &'static str)];
+
+/// What the relay puts in the place of what, in the stanzas of the initiator and in those of the responder.
+type Edits = [Pairs; 2];
+
+fn pakes() -> impl Iterator<Item = &'static MechanismName> {
+    // SCRAM's messages hold the context besides the proof; it has tests of its own.
+    registry::all()
+        .iter()
+        .filter(|row| row.properties().needs_binding && !row.name().as_str().starts_with("SCRAM"))
+        .map(|row| row.name())
+}
+
+/// A session from `caller` to `called` that the relay brings to `answering`, who expects `expected`.
+fn relayed(
+    mechanism: &MechanismName,
+    [caller, called]: [&str; 2],
+    [answering, expected]: [&str; 2],
+    edits: Edits,
+) -> Pair {
+    let policy = Policy::named([mechanism.clone()]);
+    let password = || Password::new(PASSWORD);
+    let store = SharedPassword::new(expected, password(), Preparation::SaslPrep, CountingRng(99)).unwrap();
+    let store = std::sync::Arc::new(store.with_ksf(Ksf::CHEAPEST));
+    let initiator = InitiatorConfig::new(jid(caller), jid(called), password()).with_policy(policy.clone());
+    let responder = ResponderConfig::new(jid(answering), store).with_policy(policy);
+    let mut pair = Pair::with(initiator, responder, plain)
+        .edited(move |sender, stanza| vec![edit(&stanza, edits[usize::from(sender == From::Bob)])]);
+    pair.run();
+    assert!(pair.log.iter().any(|line| line.contains(&format!("mechanism='{mechanism}'"))));
+    pair
+}
+
+/// Edits a stanza, the stream in its block, and the messages of the mechanism in that.
+fn edit(stanza: &Element, pairs: Pairs) -> Element {
+    let mut text = String::from_utf8(stream::to_octets(stanza).unwrap()).unwrap();
+    if let Some(data) = stanza.get_child("data", ns::IBB) {
+        let octets = Base64::decode_vec(&data.text()).unwrap();
+        text = text.replace(&data.text(), &Base64::encode_string(&edit_frames(&octets, pairs)));
+    }
+    xml(&replaced(&text, pairs))
+}
+
+fn edit_frames(mut octets: &[u8], pairs: Pairs) -> Vec<u8> {
+    let mut edited = Vec::new();
+    while let [letter, a, b, c, d, rest @ ..] = octets {
+        let (content, rest) = rest.split_at(u32::from_be_bytes([*a, *b, *c, *d]) as usize);
+        let content = if *letter == b'D' { edit_inside(content, pairs) } else { content.to_vec() };
+        edited.extend(frame(*letter, &content));
+        octets = rest;
+    }
+    edited
+}
+
+fn edit_inside(content: &[u8], pairs: Pairs) -> Vec<u8> {
+    let text = replaced(std::str::from_utf8(content).unwrap(), pairs);
+    let (Some(start), Some(end)) = (text.find('>'), text.rfind("</")) else { return text.into_bytes() };
+    match text.get(start + 1..end).map(Base64::decode_vec) {
+        Some(Ok(message)) => {
+            // Octets and characters of the same numbers, because messages are no text.
+            let message = message.into_iter().map(char::from).collect::<String>();
+            let message = replaced(&message, pairs).chars().map(|c| c as u8).collect::<Vec<_>>();
+            format!("{}{}{}", &text[..=start], Base64::encode_string(&message), &text[end..]).into_bytes()
+        }
+        _ => text.into_bytes(),
+    }
+}
+
+/// All replacements at once: what one has put there, no other takes away.
+fn replaced(text: &str, pairs: Pairs) -> String {
+    let (mut edited, mut rest) = (String::new(), text);
+    while let Some(next) = rest.chars().next() {
+        let found = pairs.iter().find_map(|(old, new)| rest.strip_prefix(old).map(|after| (new, after)));
+        if let Some((new, after)) = found {
+            edited.push_str(new);
+            rest = after;
+        } else {
+            edited.push(next);
+            rest = &rest[next.len_utf8()..];
+        }
+    }
+    edited
+}
+
+/// Both ends have failed, and it was the mechanism that found it out.
+fn assert_refused(pair: &Pair, mechanism: &MechanismName) {
+    for events in &pair.events {
+        let [Event::Failed(error)] = &events[..] else { panic!("{mechanism}: {events:?}") };
+        assert_eq!(error.kind(), ErrorKind::AuthenticationFailed, "{mechanism}: {error:?}");
+        assert!(!error.is(&rules::OTHER_IDENTITY), "{mechanism}: {error:?}");
+    }
+    let failed = |end: usize| match &pair.events[end][..] {
+        [Event::Failed(error)] => error.clone(),
+        _ => unreachable!("see above"),
+    };
+    let told = |error: &Error| {
+        error.is(&rules::ABORTED_BY_PEER) || error.is(&countersign::sasl::rules::REFUSED_BY_PEER)
+    };
+    let told = [failed(0), failed(1)].iter().filter(|error| told(error)).count();
+    assert_eq!(told, 1, "{mechanism}: one end finds it out and tells the other");
+}
+
+#[test]
+fn a_relay_that_edits_nothing_passes() {
+    let mut count = 0;
+    for mechanism in pakes() {
+        let pair = relayed(mechanism, [ALICE, BOB], [BOB, ALICES_ACCOUNT], [&[], &[]]);
+        let established = pair.events.iter().all(|events| matches!(events[..], [Event::Established(_)]));
+        assert!(established, "{mechanism}: {:?}", pair.events);
+        count += 1;
+    }
+    assert!(count > 0);
+}
+
+#[test]
+fn a_call_to_bob_that_is_brought_to_mallory_is_refused() {
+    for mechanism in pakes() {
+        let edits: Edits = [&[(BOB, MALLORY)], &[(MALLORY, BOB)]];
+        let pair = relayed(mechanism, [ALICE, BOB], [MALLORY, ALICES_ACCOUNT], edits);
+        assert_refused(&pair, mechanism);
+    }
+}
+
+#[test]
+fn a_call_to_mallory_that_is_brought_to_bob_is_refused() {
+    for mechanism in pakes() {
+        let edits: Edits = [
+            &[(MALLORY, BOB), (ALICES_ACCOUNT, MALLORYS_ACCOUNT)],
+            &[(BOB, MALLORY), (MALLORYS_ACCOUNT, ALICES_ACCOUNT)],
+        ];
+        let pair = relayed(mechanism, [ALICE, MALLORY], [BOB, MALLORYS_ACCOUNT], edits);
+        assert_refused(&pair, mechanism);
+    }
+}
