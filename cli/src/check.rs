@@ -24,8 +24,8 @@ use crate::password::PasswordArgs;
   psql -Atc \"select rolpassword from pg_authid where rolname = 'alice'\" | countersign check -
   countersign check alice.json --password-file password.txt --json
 
-Exit codes: 0 the password fits every record, 2 wrong arguments or a record that cannot be read, 3 it does not
-fit, 7 a limit is exceeded, 8 a file cannot be read.")]
+Exit codes: 0 the password fits every record, 2 wrong arguments or a record that cannot be read,
+3 it does not fit, 7 a limit is exceeded, 8 a file cannot be read.")]
 pub(crate) struct Args {
     /// The file with the records, `-` for stdin
     #[arg(value_name = "FILE")]

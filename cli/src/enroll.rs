@@ -23,28 +23,13 @@ use crate::password::PasswordArgs;
 /// The record goes to stdout or into a file that only its owner can read; what a thief of it could do is said on
 /// stderr.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Formats:
-  json        every mechanism; docs/records.md
-  postgresql  SCRAM, for rolpassword: ALTER ROLE alice PASSWORD 'SCRAM-SHA-256$…'
-  ldap        SCRAM, as an LDIF line of authPassword (RFC 5803)
-  openssl     SRP, a line of srpvfile
-  gnutls      SRP, a line of tpasswd; the line that tpasswd.conf needs is printed on stderr
-  cyrus       SRP, the value of Cyrus SASL's property cmusaslsecretSRP
-
-Examples:
-  countersign enroll --user alice --mechanism SPAKE2P-ED25519-PLUS --output alice.json
-  countersign enroll --user alice --mechanism SCRAM-SHA-256 --format postgresql
-  countersign enroll --user alice --mechanism OPAQUE-R255-PLUS --ksf argon2id:65536,3,4
-  countersign enroll --user alice --mechanism SRP --group 3072 --format gnutls --password-file -
-
-Exit codes: 0 the record is made, 2 wrong arguments or an unusable password, 7 a limit of the mechanism,
-8 a file cannot be read or written.")]
+#[command(after_help = help())]
 pub(crate) struct Args {
     /// Whose record it is, as he will log in: for an end-to-end session his bare JID
     #[arg(long, value_name = "NAME")]
     user: String,
     /// The mechanism that will take the record
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = mechanism)]
     mechanism: MechanismName,
     /// How the record is written
     #[arg(long, value_name = "NAME", default_value_t)]
@@ -71,6 +56,28 @@ pub(crate) struct Args {
     json: bool,
 }
 
+const FORMATS_AND_EXAMPLES: &str = "Formats:
+  json        every mechanism; docs/records.md
+  postgresql  SCRAM, for rolpassword: ALTER ROLE alice PASSWORD 'SCRAM-SHA-256$…'
+  ldap        SCRAM, as an LDIF line of authPassword (RFC 5803)
+  openssl     SRP, a line of srpvfile
+  gnutls      SRP, a line of tpasswd; the line that tpasswd.conf needs is printed on stderr
+  cyrus       SRP, the value of Cyrus SASL's property cmusaslsecretSRP
+
+Examples:
+  countersign enroll --user alice --mechanism SPAKE2P-ED25519-PLUS --output alice.json
+  countersign enroll --user alice --mechanism SCRAM-SHA-256 --format postgresql
+  countersign enroll --user alice --mechanism OPAQUE-R255-PLUS --ksf argon2id:65536,3,4
+  countersign enroll --user alice --mechanism SRP --group 3072 --format gnutls --password-file -
+
+Exit codes: 0 the record is made, 2 wrong arguments or an unusable password, 7 the mechanism refuses
+the work factors, 8 a file cannot be read or written.";
+
+fn help() -> String {
+    let names = registry::all().iter().map(|row| row.name().as_str()).collect::<Vec<_>>().join(", ");
+    format!("Mechanisms: {names}\n\n{FORMATS_AND_EXAMPLES}")
+}
+
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let thief = registry::find(&args.mechanism)?.properties().thief;
     if let Some(path) = args.output.as_deref().filter(|path| !args.force && path.exists()) {
@@ -91,7 +98,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
             "mechanism": args.mechanism.as_str(),
             "format": args.format.name(),
             "work": describe(&made),
-            "thief": consequence(thief),
+            "thief": consequence(&made, thief),
             "output": args.output,
             "record": args.output.is_none().then_some(text.as_str()),
             "tpasswd_conf": conf,
@@ -100,12 +107,16 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     if args.output.is_none() {
         output::print(text.as_str())?;
     }
-    output::note(Tone::Good, "enrolled:", format_args!("{} for {}", args.user, args.mechanism));
+    output::note(
+        Tone::Good,
+        "enrolled:",
+        format_args!("{} for {}", made.user().unwrap_or_default(), args.mechanism),
+    );
     if let Some(work) = describe(&made) {
         output::note(Tone::Good, "work:", work);
     }
     let tone = if thief == Guessing::OfflineStretched { Tone::Doubtful } else { Tone::Bad };
-    output::note(tone, "a thief of it:", consequence(thief));
+    output::note(tone, "a thief of it:", consequence(&made, thief));
     if let Some(line) = conf {
         output::note(Tone::Doubtful, "tpasswd.conf needs:", line);
     }
@@ -126,6 +137,11 @@ fn work(args: &Args) -> Work {
     work
 }
 
+/// The name of a mechanism that there is.
+fn mechanism(text: &str) -> countersign::Result<MechanismName> {
+    text.parse().and_then(|name| registry::find(&name)).map(|row| row.name().clone())
+}
+
 /// A group that may be used for new records.
 fn group(text: &str) -> countersign::Result<Group> {
     text.parse::<Group>().map_err(|error| error.about(format!("{text} bits")))
@@ -144,13 +160,18 @@ pub(crate) fn describe(record: &Record) -> Option<String> {
 }
 
 /// What a thief of the record can do.
-fn consequence(thief: Guessing) -> &'static str {
-    match thief {
-        Guessing::OfflineStretched => {
+fn consequence(record: &Record, thief: Guessing) -> &'static str {
+    match (record.credential(), thief) {
+        (Credential::Scram(_), _) => {
+            "he can pose as the server, test passwords at the price of PBKDF2, and with one recorded login log in"
+        }
+        (_, Guessing::OfflineStretched) => {
             "he can pose as the server, and test passwords at the price of the slow hash"
         }
-        Guessing::OfflineFast => "he can pose as the server, and test passwords fast: there is no slow hash",
-        Guessing::Immediate => "he has the password itself, which this mechanism needs on both sides",
+        (_, Guessing::OfflineFast) => {
+            "he can pose as the server, and test passwords fast: there is no slow hash"
+        }
+        (_, Guessing::Immediate) => "he has the password itself, which this mechanism needs on both sides",
         _ => "he can test nothing offline",
     }
 }
