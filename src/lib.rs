@@ -35,6 +35,8 @@ pub mod binding;
 pub mod context;
 #[cfg(feature = "cpace")]
 pub mod cpace;
+#[cfg(feature = "dictionary")]
+pub mod dictionary;
 pub mod error;
 pub mod guess;
 #[cfg(any(feature = "opaque", feature = "spake2plus", feature = "srp"))]
@@ -42,6 +44,8 @@ pub mod ksf;
 pub mod mechanism;
 #[cfg(feature = "opaque")]
 pub mod opaque;
+#[cfg(any(feature = "dictionary", feature = "scram"))]
+mod pbkdf2;
 pub mod prep;
 pub mod registry;
 pub mod sasl;
