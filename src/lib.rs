@@ -12,12 +12,14 @@
 //! | [`context`], [`binding`] | what an exchange is about, and the channel it is tied to |
 //! | [`tls`] | the tunnel: application data passes only once it is verified |
 //! | `scram`, `cpace`, `spake2plus`, `opaque`, `srp` | the families, each a feature |
+//! | `records` | stored records as text, in our JSON and in the formats of other programs |
 //! | `xmpp` | the end-to-end session over XMPP, a tokio driver, a server for demos |
 //! | `vectors` | the runner for files of test vectors |
 //!
 //! | feature | adds | needs C |
 //! |---|---|---|
 //! | `scram`, `cpace`, `spake2plus` (default), `opaque`, `srp` | that family | no |
+//! | `records` | records as text | no |
 //! | `aws-lc-rs`, `ring` | the tunnel on rustls with that provider | yes |
 //! | `xmpp` | sans-I/O sessions over stanzas | no |
 //! | `tokio` | the driver and a small XMPP client | no |
@@ -39,6 +41,8 @@ pub mod cpace;
 pub mod dictionary;
 pub mod error;
 pub mod guess;
+#[cfg(feature = "records")]
+mod json;
 #[cfg(any(feature = "opaque", feature = "spake2plus", feature = "srp"))]
 pub mod ksf;
 pub mod mechanism;
@@ -47,6 +51,8 @@ pub mod opaque;
 #[cfg(any(feature = "dictionary", feature = "scram"))]
 mod pbkdf2;
 pub mod prep;
+#[cfg(feature = "records")]
+pub mod records;
 pub mod registry;
 pub mod sasl;
 #[cfg(feature = "scram")]

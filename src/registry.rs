@@ -15,8 +15,12 @@ use crate::prep::Preparation;
 use crate::secret::{Password, SecretBytes};
 
 mod stores;
+mod work;
 
+#[cfg(feature = "records")]
+pub(crate) use stores::family;
 pub use stores::{MemoryStore, SharedPassword};
+pub use work::Work;
 
 /// Rules of this module.
 pub mod rules {
@@ -121,14 +125,15 @@ pub trait CredentialStore: Send + Sync {
 
     /// The hash parameters that the records here have for `mechanism`, where they are not the default: an unknown
     /// user is simulated with them, for the same reason.
-    #[cfg(any(feature = "opaque", feature = "spake2plus"))]
+    #[cfg(any(feature = "opaque", feature = "spake2plus", feature = "srp"))]
     fn simulated_ksf(&self, _mechanism: &MechanismName) -> Option<crate::ksf::Ksf> {
         None
     }
 }
 
 type MakeSide<Setup> = fn(&MechanismName, Setup, &mut dyn CryptoRng) -> Result<Box<dyn Mechanism>>;
-type Enroll = fn(&MechanismName, &str, &Password, Preparation, &mut dyn CryptoRng) -> Result<Credential>;
+type Enroll =
+    fn(&MechanismName, &str, &Password, Preparation, &Work, &mut dyn CryptoRng) -> Result<Credential>;
 
 /// One row of the registry.
 pub struct Registered {
@@ -181,7 +186,22 @@ impl Registered {
         preparation: Preparation,
         rng: &mut dyn CryptoRng,
     ) -> Result<Credential> {
-        (self.enroll)(&self.name, authcid, password, preparation, rng)
+        self.enroll_with(authcid, password, preparation, &Work::default(), rng)
+    }
+
+    /// The same with other work factors; those that this mechanism does not have are passed over.
+    ///
+    /// # Errors
+    /// When the password does not pass its preparation, or the mechanism refuses a work factor.
+    pub fn enroll_with(
+        &self,
+        authcid: &str,
+        password: &Password,
+        preparation: Preparation,
+        work: &Work,
+        rng: &mut dyn CryptoRng,
+    ) -> Result<Credential> {
+        (self.enroll)(&self.name, authcid, password, preparation, work, rng)
     }
 
     fn check_binding(&self, binding: Option<&ChannelBinding>) -> Result<()> {

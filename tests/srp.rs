@@ -727,21 +727,22 @@ fn json_keeps_every_record() {
 
 #[test]
 fn json_that_is_no_record_is_refused() {
+    use countersign::records::rules as records;
     let good = record(&sasl::NAME).to_json().to_string();
     let edits = [
-        ("\"version\":1", "\"version\":2", &rules::BAD_RECORD),
-        ("srp-verifier", "srp", &rules::BAD_RECORD),
-        ("\"hash\":\"SHA-1\"", "\"hash\":\"MD5\"", &rules::BAD_RECORD),
+        ("\"version\":1", "\"version\":2", &records::UNKNOWN_VERSION),
+        ("srp-verifier", "srp", &records::UNKNOWN_TYPE),
+        ("\"hash\":\"SHA-1\"", "\"hash\":\"MD5\"", &records::BAD_MEMBER),
         ("\"group\":2048", "\"group\":2047", &rules::UNKNOWN_GROUP),
         ("\"group\":2048", "\"group\":1024", &rules::GROUP_TOO_SMALL),
-        ("\"group\":2048", "\"group\":\"2048\"", &rules::BAD_RECORD),
-        ("\"name_in_x\":true", "\"name_in_x\":1", &rules::BAD_RECORD),
-        ("\"prehash\":null", "\"prehash\":{}", &rules::BAD_RECORD),
-        ("\"prehash\":null", "\"prehash\":{\"pbkdf2_sha256\":0}", &rules::BAD_RECORD),
-        ("\"prehash\":null", "\"prehash\":{\"ksf\":\"AA==\"}", &rules::BAD_RECORD),
-        ("\"prehash\":null", "\"prehash\":null,\"more\":1", &rules::BAD_RECORD),
-        ("\"prehash\":null,", "", &rules::BAD_RECORD),
-        ("\"salt\":\"", "\"salt\":\"*", &rules::BAD_RECORD),
+        ("\"group\":2048", "\"group\":\"2048\"", &records::BAD_MEMBER),
+        ("\"name_in_x\":true", "\"name_in_x\":1", &records::BAD_MEMBER),
+        ("\"prehash\":null", "\"prehash\":{}", &records::MISSING_MEMBER),
+        ("\"prehash\":null", "\"prehash\":{\"pbkdf2_sha256\":0}", &records::BAD_MEMBER),
+        ("\"prehash\":null", "\"prehash\":{\"ksf\":\"AA==\"}", &records::BAD_MEMBER),
+        ("\"prehash\":null", "\"prehash\":null,\"more\":1", &records::UNKNOWN_MEMBER),
+        ("\"prehash\":null,", "", &records::MISSING_MEMBER),
+        ("\"salt\":\"", "\"salt\":\"*", &records::BAD_MEMBER),
     ];
     for (old, new, rule) in edits {
         assert!(good.contains(old), "{old}");

@@ -5,7 +5,7 @@ use rand_core::CryptoRng;
 use crate::error::Result;
 use crate::mechanism::MechanismName;
 use crate::prep::Preparation;
-use crate::registry::Credential;
+use crate::registry::{Credential, Work};
 use crate::secret::Password;
 
 /// The record for the server side: the password, prepared.
@@ -17,6 +17,7 @@ pub(crate) fn enroll(
     _: &str,
     password: &Password,
     preparation: Preparation,
+    _: &Work,
     _: &mut dyn CryptoRng,
 ) -> Result<Credential> {
     let prepared = preparation.prepare(password)?;

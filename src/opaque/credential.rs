@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::ksf::{self, Ksf};
 use crate::mechanism::MechanismName;
 use crate::prep::Preparation;
-use crate::registry::Credential;
+use crate::registry::{Credential, Work};
 use crate::secret::{Password, SecretBytes};
 
 /// Octets of [`Record::to_bytes`].
@@ -68,6 +68,15 @@ impl Record {
         protocol::enroll(keys, authcid.as_bytes(), &parties(&[], authcid), password, ksf, rng)
     }
 
+    /// Whether the password is the one this record was made from: one login, both sides here. The password is taken
+    /// as it stands: prepare it first.
+    ///
+    /// # Errors
+    /// [`rules::BAD_INPUT`], [`ksf::rules::NO_MEMORY`]; [`rules::BAD_ELEMENT`] for a record that no password opens.
+    pub fn check(&self, authcid: &str, password: &[u8], rng: &mut dyn CryptoRng) -> Result<bool> {
+        protocol::opens(self, authcid.as_bytes(), &parties(&[], authcid), password, rng)
+    }
+
     /// The server's keys.
     #[must_use]
     pub fn keys(&self) -> &Arc<ServerKeys> {
@@ -78,6 +87,13 @@ impl Record {
     #[must_use]
     pub fn ksf(&self) -> Ksf {
         self.ksf
+    }
+
+    /// What registration uploaded.
+    #[must_use]
+    pub fn upload(&self) -> Zeroizing<[u8; UPLOAD_LEN]> {
+        let upload = self.registration.serialize();
+        Zeroizing::new(upload.as_slice().try_into().expect("the length is that of the ciphersuite"))
     }
 
     pub(super) fn registration(&self) -> &opaque_ke::ServerRegistration<Suite> {
@@ -136,10 +152,12 @@ pub(crate) fn enroll(
     authcid: &str,
     password: &Password,
     preparation: Preparation,
+    work: &Work,
     rng: &mut dyn CryptoRng,
 ) -> Result<Credential> {
     let password = preparation.prepare(password)?;
     let keys = Arc::new(ServerKeys::generate(rng));
-    let (record, _) = Record::enroll(keys, authcid, password.expose(), Ksf::DEFAULT, rng)?;
+    let ksf = work.ksf().unwrap_or_default();
+    let (record, _) = Record::enroll(keys, authcid, password.expose(), ksf, rng)?;
     Ok(Credential::Opaque(record))
 }

@@ -13,6 +13,8 @@
 
 mod client;
 mod credential;
+#[cfg(feature = "records")]
+pub(crate) mod json;
 mod protocol;
 mod rng;
 mod server;

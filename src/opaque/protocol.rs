@@ -305,6 +305,24 @@ pub(super) fn enroll(
     Ok((Record::new(keys, ksf, &upload)?, export_key))
 }
 
+/// Whether a login with this password would succeed, both sides on one machine.
+pub(super) fn opens(
+    record: &Record,
+    credential_identifier: &[u8],
+    parties: &Parties<'_>,
+    password: &[u8],
+    rng: &mut dyn CryptoRng,
+) -> Result<bool> {
+    let (client, ke1) = ClientLogin::start(password, rng)?;
+    let (server, ke2) =
+        ServerLogin::start(record.keys(), Some(record), &ke1, credential_identifier, parties, rng)?;
+    match client.finish(&ke2, parties, record.ksf()) {
+        Ok((ke3, ..)) => server.finish(&ke3, parties).map(|_| true),
+        Err(error) if error.is(&rules::WRONG_CONFIRMATION) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 /// A key out of opaque-ke's result, which does not wipe it.
 fn taken(key: &mut [u8]) -> Vec<u8> {
     let taken = key.to_vec();

@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rand_core::CryptoRng;
 
-use super::{Credential, CredentialStore, find};
+use super::{Credential, CredentialStore, Work, find};
 use crate::error::Result;
 use crate::mechanism::MechanismName;
 use crate::prep::{self, Preparation};
@@ -21,7 +21,7 @@ pub struct MemoryStore {
     seed: SecretBytes,
     records: HashMap<String, Vec<(String, Credential)>>,
     iterations: Option<u32>,
-    #[cfg(any(feature = "opaque", feature = "spake2plus"))]
+    #[cfg(any(feature = "opaque", feature = "spake2plus", feature = "srp"))]
     ksf: Option<crate::ksf::Ksf>,
 }
 
@@ -32,7 +32,7 @@ impl MemoryStore {
             seed: seed(rng),
             records: HashMap::new(),
             iterations: None,
-            #[cfg(any(feature = "opaque", feature = "spake2plus"))]
+            #[cfg(any(feature = "opaque", feature = "spake2plus", feature = "srp"))]
             ksf: None,
         }
     }
@@ -45,7 +45,7 @@ impl MemoryStore {
     }
 
     /// The password hash that most records of augmented PAKEs here have, where it is not the default.
-    #[cfg(any(feature = "opaque", feature = "spake2plus"))]
+    #[cfg(any(feature = "opaque", feature = "spake2plus", feature = "srp"))]
     #[must_use]
     pub fn with_simulated_ksf(mut self, ksf: crate::ksf::Ksf) -> Self {
         self.ksf = Some(ksf);
@@ -79,7 +79,7 @@ impl CredentialStore for MemoryStore {
         self.iterations
     }
 
-    #[cfg(any(feature = "opaque", feature = "spake2plus"))]
+    #[cfg(any(feature = "opaque", feature = "spake2plus", feature = "srp"))]
     fn simulated_ksf(&self, _mechanism: &MechanismName) -> Option<crate::ksf::Ksf> {
         self.ksf
     }
@@ -92,9 +92,7 @@ pub struct SharedPassword {
     authcid: String,
     password: Password,
     preparation: Preparation,
-    iterations: Option<u32>,
-    #[cfg(any(feature = "opaque", feature = "spake2plus"))]
-    ksf: Option<crate::ksf::Ksf>,
+    work: Work,
     seed: SecretBytes,
     made: Mutex<Made>,
 }
@@ -119,9 +117,7 @@ impl SharedPassword {
             authcid: prep::user_name(authcid)?,
             password,
             preparation,
-            iterations: None,
-            #[cfg(any(feature = "opaque", feature = "spake2plus"))]
-            ksf: None,
+            work: Work::default(),
             seed: seed(&mut rng),
             made: Mutex::new(Made { rng: Box::new(rng), records: Vec::new() }),
         })
@@ -130,15 +126,15 @@ impl SharedPassword {
     /// SCRAM's iteration count, where it is not to be the hash's default.
     #[must_use]
     pub fn with_scram_iterations(mut self, iterations: u32) -> Self {
-        self.iterations = Some(iterations);
+        self.work = self.work.with_iterations(iterations);
         self
     }
 
-    /// The password hash of SPAKE2+ and OPAQUE, where it is not to be the default.
-    #[cfg(any(feature = "opaque", feature = "spake2plus"))]
+    /// The password hash of SPAKE2+, OPAQUE and SRP-…-PLUS, where it is not to be the default.
+    #[cfg(any(feature = "opaque", feature = "spake2plus", feature = "srp"))]
     #[must_use]
     pub fn with_ksf(mut self, ksf: crate::ksf::Ksf) -> Self {
-        self.ksf = Some(ksf);
+        self.work = self.work.with_ksf(ksf);
         self
     }
 
@@ -147,41 +143,10 @@ impl SharedPassword {
         if let Some((_, record)) = made.records.iter().find(|(known, _)| known == family(mechanism)) {
             return Ok(record.clone());
         }
-        let record = self.make(mechanism, &mut *made.rng)?;
+        let (user, password, preparation) = (&self.authcid, &self.password, self.preparation);
+        let record = find(mechanism)?.enroll_with(user, password, preparation, &self.work, &mut *made.rng)?;
         made.records.push((family(mechanism).to_owned(), record.clone()));
         Ok(record)
-    }
-
-    fn make(&self, mechanism: &MechanismName, rng: &mut dyn CryptoRng) -> Result<Credential> {
-        #[cfg(feature = "scram")]
-        if let (Some(iterations), Ok(scram)) =
-            (self.iterations, crate::scram::ScramMechanism::try_from(mechanism))
-        {
-            use crate::scram::StoredCredential;
-            let (password, preparation) = (&self.password, self.preparation);
-            return StoredCredential::generate_with(scram.hash(), password, preparation, iterations, rng)
-                .map(Credential::Scram);
-        }
-        #[cfg(feature = "spake2plus")]
-        if let Some(ksf) = self.ksf {
-            use crate::spake2plus::{ED25519_PLUS, Ed25519Sha256, P256_PLUS, P256Sha256, enroll_with};
-            let (authcid, password, preparation) = (&self.authcid, &self.password, self.preparation);
-            if *mechanism == ED25519_PLUS {
-                return enroll_with::<Ed25519Sha256>(authcid, password, preparation, ksf, rng);
-            }
-            if *mechanism == P256_PLUS {
-                return enroll_with::<P256Sha256>(authcid, password, preparation, ksf, rng);
-            }
-        }
-        #[cfg(feature = "opaque")]
-        if let Some(ksf) = self.ksf.filter(|_| *mechanism == crate::opaque::NAME) {
-            use crate::opaque::{Record, ServerKeys};
-            let password = self.preparation.prepare(&self.password)?;
-            let keys = std::sync::Arc::new(ServerKeys::generate(rng));
-            return Record::enroll(keys, &self.authcid, password.expose(), ksf, rng)
-                .map(|(record, _)| Credential::Opaque(record));
-        }
-        find(mechanism)?.enroll(&self.authcid, &self.password, self.preparation, rng)
     }
 
     fn lock(&self) -> MutexGuard<'_, Made> {
@@ -202,12 +167,12 @@ impl CredentialStore for SharedPassword {
     }
 
     fn simulated_iterations(&self, _mechanism: &MechanismName) -> Option<u32> {
-        self.iterations
+        self.work.iterations()
     }
 
-    #[cfg(any(feature = "opaque", feature = "spake2plus"))]
+    #[cfg(any(feature = "opaque", feature = "spake2plus", feature = "srp"))]
     fn simulated_ksf(&self, _mechanism: &MechanismName) -> Option<crate::ksf::Ksf> {
-        self.ksf
+        self.work.ksf()
     }
 }
 
@@ -223,7 +188,8 @@ fn seed(rng: &mut dyn CryptoRng) -> SecretBytes {
     SecretBytes::new(seed)
 }
 
-fn family(mechanism: &MechanismName) -> &str {
+/// The name without -PLUS: records are the same with it.
+pub(crate) fn family(mechanism: &MechanismName) -> &str {
     let name = mechanism.as_str();
     name.strip_suffix("-PLUS").unwrap_or(name)
 }

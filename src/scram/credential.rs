@@ -83,6 +83,39 @@ impl StoredCredential {
         Self::derive(hash, password, preparation, &salt, iterations)
     }
 
+    /// A record from its parts, as another program stored them: any iteration count from 1, and keys as long as the
+    /// hash's output.
+    ///
+    /// # Errors
+    /// [`rules::SALT_LENGTH`]; [`rules::BAD_RECORD`] for keys of another length.
+    pub fn from_parts(
+        hash: HashFunction,
+        salt: &[u8],
+        iterations: NonZeroU32,
+        stored_key: &[u8],
+        server_key: &[u8],
+    ) -> Result<Self> {
+        wire::check_salt_len(salt.len())?;
+        if [stored_key, server_key].iter().any(|key| key.len() != hash.output_len()) {
+            return Err(Error::new(&rules::BAD_RECORD));
+        }
+        let (stored_key, server_key) = (Key::new(stored_key), Key::new(server_key));
+        Ok(Self { hash, salt: salt.to_vec(), iterations, stored_key, server_key })
+    }
+
+    /// Whether the password is the one this record was made from; the comparison is constant time. A count below
+    /// [`ITERATIONS_MIN`] passes here.
+    ///
+    /// # Errors
+    /// [`rules::TOO_MANY_ITERATIONS`] above [`ITERATIONS_MAX`], and what the preparation refuses.
+    pub fn check(&self, password: &Password, preparation: Preparation) -> Result<bool> {
+        super::check_iterations(self.iterations.get().into(), &(1..=ITERATIONS_MAX))?;
+        let prepared = preparation.prepare(password)?;
+        let made = Self::from_prepared(self.hash, prepared.expose(), &self.salt, self.iterations);
+        let same = made.stored_key().ct_eq(self.stored_key()) & made.server_key().ct_eq(self.server_key());
+        Ok(same.into())
+    }
+
     /// The record of octets that are prepared already, empty ones too: published vectors have them.
     pub(crate) fn from_prepared(
         hash: HashFunction,
@@ -190,14 +223,8 @@ impl FromStr for StoredCredential {
             |error: Error| if error.is(&rules::SALT_LENGTH) { error } else { (&rules::BAD_RECORD).into() };
         let salt = wire::salt(salt).map_err(bad)?;
         let (stored_key, server_key) = value.split_once(':').ok_or(&rules::BAD_RECORD)?;
-        let key = |text: &str| {
-            let octets = Zeroizing::new(wire::base64(text).map_err(bad)?);
-            if octets.len() != hash.output_len() {
-                return Err(Error::new(&rules::BAD_RECORD));
-            }
-            Ok(Key::new(&octets))
-        };
-        Ok(Self { hash, salt, iterations, stored_key: key(stored_key)?, server_key: key(server_key)? })
+        let key = |text: &str| wire::base64(text).map(Zeroizing::new).map_err(bad);
+        Self::from_parts(hash, &salt, iterations, &key(stored_key)?, &key(server_key)?)
     }
 }
 

@@ -46,12 +46,14 @@ use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::mechanism::{Guessing, Mechanism, MechanismName, Place, Properties, Side};
 use crate::prep::Preparation;
-use crate::registry::{self, ClientSetup, Credential, ServerSetup};
+use crate::registry::{self, ClientSetup, Credential, ServerSetup, Work};
 use crate::secret::Password;
 
 mod client;
 mod credential;
 mod hash;
+#[cfg(feature = "records")]
+pub(crate) mod json;
 mod pbkdf2;
 pub mod rules;
 mod server;
@@ -197,10 +199,12 @@ pub(crate) fn enroll(
     _authcid: &str,
     password: &Password,
     preparation: Preparation,
+    work: &Work,
     rng: &mut dyn CryptoRng,
 ) -> Result<Credential> {
     let hash = ScramMechanism::try_from(name)?.hash;
-    Ok(Credential::Scram(StoredCredential::generate(hash, password, preparation, rng)?))
+    let iterations = work.iterations().unwrap_or_else(|| hash.default_iterations());
+    StoredCredential::generate_with(hash, password, preparation, iterations, rng).map(Credential::Scram)
 }
 
 /// The range must lie above 0.

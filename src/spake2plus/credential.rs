@@ -4,6 +4,7 @@ use std::fmt;
 
 use rand_core::CryptoRng;
 use sha2::Sha256;
+use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use super::group::{Group, P256, SCALAR_LEN};
@@ -13,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::ksf::{self, Ksf};
 use crate::mechanism::MechanismName;
 use crate::prep::Preparation;
-use crate::registry::Credential;
+use crate::registry::{Credential, Work};
 use crate::secret::{Password, SecretBytes};
 
 /// Octets of the salt in a [`Record`].
@@ -146,6 +147,22 @@ impl<G: Group> Record<G> {
         Ok(Self { ksf, salt, secret })
     }
 
+    /// From its parts.
+    #[must_use]
+    pub fn from_parts(ksf: Ksf, salt: &[u8; SALT_LEN], secret: VerifierSecret<G>) -> Self {
+        Self { ksf, salt: *salt, secret }
+    }
+
+    /// Whether the password is the one this record was made from; the comparison is constant time. The password is
+    /// taken as it stands: prepare it first.
+    ///
+    /// # Errors
+    /// [`ksf::rules::NO_MEMORY`], [`rules::BAD_RECORD`].
+    pub fn check(&self, authcid: &str, password: &[u8]) -> Result<bool> {
+        let made = sasl_secret::<G>(authcid, password, self.ksf, &self.salt)?.verifier_secret();
+        Ok(made.to_bytes()?.ct_eq(&self.secret.to_bytes()?).into())
+    }
+
     /// The record that an unknown user seems to have: always the same, and opened by no password, because nobody
     /// knows the discrete logarithm of M.
     pub(super) fn simulated(mechanism: &MechanismName, seed: &SecretBytes, authcid: &str, ksf: Ksf) -> Self {
@@ -213,19 +230,11 @@ pub(crate) fn enroll<S: SaslSuite>(
     authcid: &str,
     password: &Password,
     preparation: Preparation,
-    rng: &mut dyn CryptoRng,
-) -> Result<Credential> {
-    enroll_with::<S>(authcid, password, preparation, Ksf::DEFAULT, rng)
-}
-
-pub(crate) fn enroll_with<S: SaslSuite>(
-    authcid: &str,
-    password: &Password,
-    preparation: Preparation,
-    ksf: Ksf,
+    work: &Work,
     rng: &mut dyn CryptoRng,
 ) -> Result<Credential> {
     let password = preparation.prepare(password)?;
+    let ksf = work.ksf().unwrap_or_default();
     Record::enroll(authcid, password.expose(), ksf, rng).map(S::into_credential)
 }
 

@@ -16,6 +16,8 @@
 mod client;
 mod credential;
 mod group;
+#[cfg(feature = "records")]
+pub(crate) mod json;
 mod prover;
 mod server;
 mod transcript;
@@ -30,7 +32,7 @@ pub use server::{ExpectClientConfirm, ExpectClientShare, ExpectIdentity, Spake2P
 pub use transcript::{Ed25519Sha256, P256Sha256, P256Sha512, Suite};
 pub use verifier::{Verifier, VerifierMessage};
 
-pub(crate) use credential::{enroll, enroll_with};
+pub(crate) use credential::enroll;
 
 #[cfg(any(feature = "dictionary", feature = "vectors"))]
 pub(crate) use credential::kdf_input;

@@ -2,13 +2,11 @@
 
 use std::fmt;
 
-use base64ct::{Base64, Encoding};
 use rand_core::CryptoRng;
-use serde_json::{Map, Value, json};
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
 use super::dialect::{Dialect, Hash, Identity};
-use super::group::{Group, Legacy, is_below, minimal};
+use super::group::{Group, is_below, minimal};
 use super::rules;
 use crate::error::{Error, Result};
 use crate::ksf::{self, Ksf};
@@ -281,81 +279,6 @@ impl Verifier {
 
     pub(super) fn is_simulated(&self) -> bool {
         self.simulated
-    }
-
-    /// The record as a JSON object (`docs/sasl-pake.md`, SRP records). [`Verifier::from_json`] reads it back.
-    #[must_use]
-    pub fn to_json(&self) -> Zeroizing<String> {
-        let prehash = match self.prehash {
-            Prehash::None => Value::Null,
-            Prehash::Ksf(ksf) => json!({ "ksf": Base64::encode_string(&ksf.to_bytes()) }),
-            Prehash::Pbkdf2(iterations) => json!({ "pbkdf2_sha256": iterations }),
-        };
-        let mut record = json!({
-            "type": "srp-verifier",
-            "version": 1,
-            "hash": self.hash.name(),
-            "group": self.group.bits(),
-            "name_in_x": self.identity == Identity::Included,
-            "prehash": prehash,
-            "salt": Base64::encode_string(&self.salt),
-            "verifier": Base64::encode_string(self.verifier.expose()),
-        });
-        let text = Zeroizing::new(record.to_string());
-        if let Value::String(verifier) = &mut record["verifier"] {
-            verifier.zeroize();
-        }
-        text
-    }
-
-    /// Reads what [`Verifier::to_json`] wrote.
-    ///
-    /// # Errors
-    /// [`rules::BAD_RECORD`], naming the member; [`rules::GROUP_TOO_SMALL`], [`rules::UNKNOWN_GROUP`],
-    /// [`rules::SALT_LENGTH`], [`rules::BAD_VERIFIER`], and what the pre-hash is bounded by.
-    pub fn from_json(text: &str, legacy: Legacy) -> Result<Self> {
-        let bad = |member: &str| Error::new(&rules::BAD_RECORD).about(member);
-        let record =
-            serde_json::from_str::<Map<String, Value>>(text).map_err(|_| bad("not a JSON object"))?;
-        let members = ["type", "version", "hash", "group", "name_in_x", "prehash", "salt", "verifier"];
-        if let Some(member) = record.keys().find(|member| !members.contains(&member.as_str())) {
-            return Err(bad(member));
-        }
-        let member = |name: &str| record.get(name).ok_or_else(|| bad(name));
-        let text = |name: &str| member(name)?.as_str().ok_or_else(|| bad(name));
-        let octets = |name: &str| Base64::decode_vec(text(name)?).map_err(|_| bad(name));
-        if text("type")? != "srp-verifier" || member("version")?.as_u64() != Some(1) {
-            return Err(bad("type or version"));
-        }
-        let bits = member("group")?.as_u64().and_then(|bits| u32::try_from(bits).ok());
-        let identity = match member("name_in_x")?.as_bool().ok_or_else(|| bad("name_in_x"))? {
-            true => Identity::Included,
-            false => Identity::Omitted,
-        };
-        let dialect = Dialect { hash: text("hash")?.parse()?, identity, ..Dialect::RFC5054 };
-        let parameters = Parameters {
-            dialect,
-            group: Group::from_bits(bits.ok_or_else(|| bad("group"))?, legacy)?,
-            prehash: read_prehash(member("prehash")?)?,
-        };
-        Self::from_parts(&parameters, &octets("salt")?, &Zeroizing::new(octets("verifier")?))
-    }
-}
-
-fn read_prehash(value: &Value) -> Result<Prehash> {
-    let bad = || Error::new(&rules::BAD_RECORD).about("prehash");
-    if value.is_null() {
-        return Ok(Prehash::None);
-    }
-    let members = value.as_object().filter(|members| members.len() == 1).ok_or_else(bad)?;
-    if let Some(text) = members.get("ksf") {
-        let octets = Base64::decode_vec(text.as_str().ok_or_else(bad)?).map_err(|_| bad())?;
-        return Ok(Prehash::Ksf(Ksf::from_bytes(&octets.try_into().map_err(|_| bad())?)?));
-    }
-    let iterations = members.get("pbkdf2_sha256").and_then(Value::as_u64).ok_or_else(bad)?;
-    match u32::try_from(iterations) {
-        Ok(iterations @ 1..=PBKDF2_ITERATIONS_MAX) => Ok(Prehash::Pbkdf2(iterations)),
-        _ => Err(bad()),
     }
 }
 

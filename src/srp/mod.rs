@@ -19,6 +19,8 @@ mod credential;
 mod dialect;
 pub mod files;
 pub mod group;
+#[cfg(feature = "records")]
+pub(crate) mod json;
 pub mod plus;
 pub mod rules;
 pub mod sasl;
@@ -62,6 +64,19 @@ impl Established {
 impl fmt::Debug for Established {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Established(redacted)")
+    }
+}
+
+/// The SASL mechanism that takes such a record, if one does.
+#[cfg(feature = "records")]
+pub(crate) fn mechanism_for(record: &Verifier) -> Option<crate::mechanism::MechanismName> {
+    match (record.hash(), record.identity(), record.prehash()) {
+        (Hash::Sha1, Identity::Included, Prehash::None) => Some(sasl::NAME),
+        (hash, Identity::Included, Prehash::Ksf(_)) if record.group() >= Group::Bits3072 => {
+            let suite = plus::Suite::ALL.into_iter().find(|suite| suite.hash() == hash)?;
+            Some(suite.mechanism())
+        }
+        _ => None,
     }
 }
 

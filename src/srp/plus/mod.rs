@@ -19,7 +19,7 @@ use crate::error::{Error, Result};
 use crate::ksf::Ksf;
 use crate::mechanism::{Guessing, MechanismName, Place, Properties, Side};
 use crate::prep::Preparation;
-use crate::registry::{self, Credential};
+use crate::registry::{self, Credential, Work};
 use crate::secret::{Password, SessionKey};
 
 /// Name of the mechanism with SHA-256, the one to use.
@@ -110,9 +110,11 @@ pub(crate) fn enroll(
     authcid: &str,
     password: &Password,
     preparation: Preparation,
+    work: &Work,
     rng: &mut dyn CryptoRng,
 ) -> Result<Credential> {
-    let parameters = Suite::of(name)?.parameters();
+    let group = check_group(work.group().unwrap_or_default())?;
+    let parameters = Suite::of(name)?.parameters_in(group, work.ksf().unwrap_or_default());
     Verifier::generate(&parameters, authcid, password, preparation, rng).map(Credential::Srp)
 }
 

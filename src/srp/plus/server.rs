@@ -59,8 +59,9 @@ impl ExpectClientFirst {
         let (authcid, authzid) = (introduction.authcid, introduction.authzid);
         let name = suite.mechanism();
         let wrong = || Error::new(&registry::rules::WRONG_CREDENTIAL).about(name.as_str());
-        let parameters = suite.parameters();
         let credentials = &setup.credentials;
+        let ksf = credentials.simulated_ksf(&name).unwrap_or_default();
+        let parameters = suite.parameters_in(Group::default(), ksf);
         let simulated = Verifier::simulated(&parameters, credentials.simulation_seed(), authcid);
         let verifier = match credentials.lookup(&name, authcid)? {
             Some(Credential::Srp(verifier)) => verifier,

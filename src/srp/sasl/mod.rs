@@ -20,7 +20,7 @@ use super::rules;
 use crate::error::{Error, Result};
 use crate::mechanism::{Guessing, MechanismName, Place, Properties, Side};
 use crate::prep::{self, Preparation};
-use crate::registry::Credential;
+use crate::registry::{Credential, Work};
 use crate::secret::{Password, SessionKey};
 
 /// Name of the mechanism.
@@ -64,9 +64,11 @@ pub(crate) fn enroll(
     authcid: &str,
     password: &Password,
     preparation: Preparation,
+    work: &Work,
     rng: &mut dyn CryptoRng,
 ) -> Result<Credential> {
-    Verifier::generate(&PARAMETERS, &prep::user_name(authcid)?, password, preparation, rng)
+    let parameters = Parameters { group: work.group().unwrap_or(PARAMETERS.group), ..PARAMETERS };
+    Verifier::generate(&parameters, &prep::user_name(authcid)?, password, preparation, rng)
         .map(Credential::Srp)
 }
 
