@@ -1,7 +1,6 @@
 //! What an attacker saw of one exchange, and the file it is kept in (`docs/offline-cost.md`, Transcripts).
 
 use base64ct::{Base64, Encoding};
-use serde_json::{Map, Value, json};
 
 use super::{Situation, rules};
 use crate::error::{Error, Result};
@@ -13,8 +12,12 @@ pub const FILE_MAX: usize = 1024 * 1024;
 /// Most messages of a transcript.
 pub const MESSAGES_MAX: usize = 32;
 
-const TYPE: &str = "countersign-transcript";
-const VERSION: u64 = 1;
+/// With the version of the format.
+const FIRST_LINE: &str = "countersign-transcript 1";
+
+const CLIENT: &str = "client";
+const SERVER: &str = "server";
+const IMPOSTOR_SECRET: &str = "impostor-secret";
 
 /// From where the attacker saw the exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -118,83 +121,81 @@ impl Transcript {
         self.messages.iter().filter(move |(from, _)| *from == side).map(|(_, message)| &message[..])
     }
 
-    /// The file's text: a JSON object.
+    /// The file's text.
     #[must_use]
-    pub fn to_json(&self) -> String {
-        let messages = self.messages.iter().map(
-            |(from, message)| json!({ "from": side_name(*from), "data": Base64::encode_string(message) }),
-        );
-        let mut file = json!({
-            "type": TYPE,
-            "version": VERSION,
-            "mechanism": self.mechanism.as_str(),
-            "view": self.view.name(),
-            "messages": messages.collect::<Vec<_>>(),
-        });
+    pub fn to_text(&self) -> String {
+        let mut text = format!("{FIRST_LINE}\nmechanism {}\nview {}\n", self.mechanism, self.view.name());
+        let mut line = |word: &str, octets: &[u8]| {
+            text.push_str(word);
+            if !octets.is_empty() {
+                text.push(' ');
+                text.push_str(&Base64::encode_string(octets));
+            }
+            text.push('\n');
+        };
         if let Some(secret) = &self.impostor_secret {
-            file["impostor_secret"] = Base64::encode_string(secret).into();
+            line(IMPOSTOR_SECRET, secret);
         }
-        format!("{file:#}\n")
+        for (from, message) in &self.messages {
+            line(side_name(*from), message);
+        }
+        text
     }
 
-    /// Reads what [`Transcript::to_json`] wrote. Unknown members are refused.
+    /// Reads what [`Transcript::to_text`] wrote. Lines that begin with `#`, and empty ones, are passed over after the
+    /// first.
     ///
     /// # Errors
-    /// [`rules::BAD_TRANSCRIPT`] with the member's name, [`rules::TRANSCRIPT_TOO_LONG`], a bad mechanism name.
-    pub fn from_json(text: &str) -> Result<Self> {
+    /// [`rules::BAD_TRANSCRIPT`] with the number of the line, [`rules::TRANSCRIPT_TOO_LONG`], a bad mechanism name.
+    pub fn from_text(text: &str) -> Result<Self> {
         at_most(text.len(), FILE_MAX)?;
-        let file = serde_json::from_str::<Map<String, Value>>(text).map_err(|_| bad("not a JSON object"))?;
-        let members = ["type", "version", "mechanism", "view", "messages", "impostor_secret"];
-        only(&file, &members)?;
-        if string(&file, "type")? != TYPE || file.get("version").and_then(Value::as_u64) != Some(VERSION) {
-            return Err(bad("type or version"));
+        let mut lines = text.lines().enumerate().map(|(index, line)| (index + 1, line));
+        if lines.next().is_none_or(|(_, line)| line != FIRST_LINE) {
+            return Err(bad(1));
         }
-        let view = string(&file, "view")?;
-        let view = View::ALL.into_iter().find(|known| known.name() == view).ok_or_else(|| bad("view"))?;
-        let mut transcript = Self::new(string(&file, "mechanism")?.parse()?, view);
-        let messages = file.get("messages").and_then(Value::as_array).ok_or_else(|| bad("messages"))?;
-        at_most(messages.len(), MESSAGES_MAX)?;
-        for message in messages {
-            let message = message.as_object().ok_or_else(|| bad("messages"))?;
-            only(message, &["from", "data"])?;
-            let from = match string(message, "from")? {
-                "client" => Side::Client,
-                "server" => Side::Server,
-                _ => return Err(bad("from")),
-            };
-            transcript.push(from, &octets(message, "data")?)?;
-        }
-        if file.contains_key("impostor_secret") {
-            transcript = transcript.with_impostor_secret(&octets(&file, "impostor_secret")?)?;
+        let mut lines = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
+        let mut header = |word: &str| {
+            let (number, line) =
+                lines.next().ok_or_else(|| Error::new(&rules::BAD_TRANSCRIPT).about(word))?;
+            let value = line.strip_prefix(word).and_then(|rest| rest.strip_prefix(' '));
+            Ok::<_, Error>((number, value.ok_or_else(|| bad(number))?))
+        };
+        let mechanism = header("mechanism")?.1.parse()?;
+        let (number, view) = header("view")?;
+        let view = View::ALL.into_iter().find(|known| known.name() == view).ok_or_else(|| bad(number))?;
+        let mut transcript = Self::new(mechanism, view);
+        for (number, line) in lines {
+            // An empty message leaves the word alone.
+            let (word, octets) = line.split_once(' ').unwrap_or((line, ""));
+            let octets = Base64::decode_vec(octets).map_err(|_| bad(number))?;
+            match word {
+                CLIENT => transcript.push(Side::Client, &octets)?,
+                SERVER => transcript.push(Side::Server, &octets)?,
+                IMPOSTOR_SECRET if transcript.messages.is_empty() && transcript.impostor_secret.is_none() => {
+                    transcript = transcript.with_impostor_secret(&octets)?;
+                }
+                _ => return Err(bad(number)),
+            }
         }
         Ok(transcript)
+    }
+
+    /// Whether a file begins as a transcript does.
+    #[must_use]
+    pub fn is_transcript(octets: &[u8]) -> bool {
+        octets.starts_with(FIRST_LINE.as_bytes())
     }
 }
 
 fn side_name(side: Side) -> &'static str {
     match side {
-        Side::Client => "client",
-        Side::Server => "server",
+        Side::Client => CLIENT,
+        Side::Server => SERVER,
     }
 }
 
-fn only(object: &Map<String, Value>, members: &[&str]) -> Result<()> {
-    match object.keys().find(|member| !members.contains(&member.as_str())) {
-        Some(member) => Err(bad(member)),
-        None => Ok(()),
-    }
-}
-
-fn string<'a>(object: &'a Map<String, Value>, member: &str) -> Result<&'a str> {
-    object.get(member).and_then(Value::as_str).ok_or_else(|| bad(member))
-}
-
-fn octets(object: &Map<String, Value>, member: &str) -> Result<Vec<u8>> {
-    Base64::decode_vec(string(object, member)?).map_err(|_| bad(member))
-}
-
-fn bad(member: &str) -> Error {
-    Error::new(&rules::BAD_TRANSCRIPT).about(member)
+fn bad(line: usize) -> Error {
+    Error::new(&rules::BAD_TRANSCRIPT).about(format!("line {line}"))
 }
 
 pub(super) fn at_most(demanded: usize, limit: usize) -> Result<()> {
@@ -218,27 +219,39 @@ mod tests {
     #[test]
     fn the_file_reads_back() {
         let transcript = example();
-        assert_eq!(Transcript::from_json(&transcript.to_json()).unwrap(), transcript);
+        let text = "countersign-transcript 1\nmechanism SCRAM-SHA-256\nview impostor-of-server\n\
+                    impostor-secret BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=\n\
+                    client biwsbj11c2VyLHI9YWJj\nserver\n";
+        assert_eq!(transcript.to_text(), text);
+        assert_eq!(Transcript::from_text(text).unwrap(), transcript);
+        let commented = text.replace("client", "# of the first connection\n\nclient");
+        assert_eq!(Transcript::from_text(&commented).unwrap(), transcript);
     }
 
     #[test]
-    fn what_does_not_belong_is_refused_by_name() {
-        let good = example().to_json();
-        for (from, to, member) in [
-            ("countersign-transcript", "other", "type or version"),
-            ("\"version\": 1", "\"version\": 2", "type or version"),
-            ("\"view\"", "\"seen\"", "seen"),
-            ("impostor-of-server", "god", "view"),
-            ("\"from\": \"client\"", "\"from\": \"mallory\"", "from"),
-            ("\"from\"", "\"by\"", "by"),
-            ("bixm", "bixm*", "data"),
-            ("bixm", "bix", "data"),
-            ("{\n", "[\n", "not a JSON object"),
+    fn what_does_not_belong_is_refused_with_its_line() {
+        let good = example().to_text();
+        for (from, to, line) in [
+            ("transcript 1", "transcript 2", "line 1"),
+            ("countersign", "\ncountersign", "line 1"),
+            ("mechanism", "mechanic", "line 2"),
+            ("mechanism SCRAM-SHA-256\n", "", "line 2"),
+            ("impostor-of-server", "god", "line 3"),
+            ("impostor-secret BwcH", "impostor-secret *wcH", "line 4"),
+            ("client", "client biws\nimpostor-secret Bwc=\nclient", "line 6"),
+            ("client", "impostor-secret Bwc=\nclient", "line 5"),
+            ("client", "mallory", "line 5"),
+            ("client", " client", "line 5"),
+            ("client ", "client  ", "line 5"),
+            ("biws", "biw", "line 5"),
+            ("server\n", "server =\n", "line 6"),
         ] {
-            let text = good.replace("\"data\": \"biws", "\"data\": \"bixm").replace(from, to);
-            let error = Transcript::from_json(&text).unwrap_err();
+            let error = Transcript::from_text(&good.replacen(from, to, 1)).unwrap_err();
             assert!(error.is(&rules::BAD_TRANSCRIPT), "{to}: {error}");
-            assert_eq!(error.subject(), Some(member), "{to}");
+            assert_eq!(error.subject(), Some(line), "{to}");
+        }
+        for end in ["countersign-transcript 1\n", "countersign-transcript 1\nmechanism SRP\n"] {
+            assert!(Transcript::from_text(end).unwrap_err().is(&rules::BAD_TRANSCRIPT));
         }
     }
 
@@ -257,9 +270,9 @@ mod tests {
         assert_eq!(error.numbers(), Some((MESSAGES_MAX as u64 + 1, MESSAGES_MAX as u64)));
 
         let padded = |len: usize| {
-            let text = example().to_json();
-            let spaces = " ".repeat(len - text.len());
-            Transcript::from_json(&(text + &spaces))
+            let text = example().to_text();
+            let comment = "#".repeat(len - text.len());
+            Transcript::from_text(&(text + &comment))
         };
         assert!(padded(FILE_MAX).is_ok());
         assert!(padded(FILE_MAX + 1).unwrap_err().is(&rules::TRANSCRIPT_TOO_LONG));
