@@ -271,7 +271,8 @@ fn postgresql_record() {
     let data = directory.0.join("data");
     let run = |program: &str, arguments: &[&str], input: &str| {
         let mut command = Command::new("setpriv");
-        command.args(nobody).arg(programs.join(program)).args(arguments).arg("-D").arg(&data);
+        command.args(nobody).arg(programs.join(program)).arg(arguments[0]).arg("-D").arg(&data);
+        command.args(&arguments[1..]);
         command.current_dir(&directory.0);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
@@ -286,7 +287,7 @@ fn postgresql_record() {
         "CREATE ROLE alice PASSWORD 'hunter22';\nSELECT rolpassword FROM pg_authid WHERE rolname='alice';\n";
     let said = run(
         "postgres",
-        &["--single", "-F", "-c", "password_encryption=scram-sha-256"],
+        &["--single", "-F", "-c", "password_encryption=scram-sha-256", "postgres"],
         &format!("{statements}"),
     );
     let start = said.find("SCRAM-SHA-256$").unwrap_or_else(|| panic!("{said}"));
