@@ -10,7 +10,11 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use zeroize::Zeroizing;
 
 use crate::error::{Error, Result};
-use crate::records::{RECORD_MAX, rules};
+
+pub(crate) mod rules;
+
+/// Longest record, in octets of text.
+pub const RECORD_MAX: usize = 32 << 10;
 
 /// The version of all types of records.
 const VERSION: u64 = 1;

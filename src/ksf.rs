@@ -4,6 +4,9 @@
 //! *before* it runs the hash. A [`Ksf`] cannot hold parameters beyond the caps of this module: whoever has one
 //! may run it.
 
+use std::fmt;
+use std::str::FromStr;
+
 use crate::error::{Error, ErrorKind, Result, Rule};
 
 /// Most memory of Argon2id, in KiB: 2 GiB, the first recommendation of RFC 9106 section 4.
@@ -204,6 +207,41 @@ impl Ksf {
     }
 }
 
+impl fmt::Display for Ksf {
+    /// `argon2id:19456,2,1`: memory in KiB, passes and lanes; `scrypt:15,8,1`: log2 N, r and p.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Algorithm::Argon2id { memory, passes, lanes } => write!(f, "argon2id:{memory},{passes},{lanes}"),
+            Algorithm::Scrypt { log_n, block, lanes } => write!(f, "scrypt:{log_n},{block},{lanes}"),
+            #[cfg(any(test, feature = "vectors"))]
+            Algorithm::Identity => f.write_str("identity"),
+        }
+    }
+}
+
+impl FromStr for Ksf {
+    type Err = Error;
+
+    /// Reads what `Display` writes.
+    ///
+    /// # Errors
+    /// [`rules::UNKNOWN_ALGORITHM`], [`rules::EXCESSIVE_WORK`], [`rules::BAD_PARAMETERS`].
+    fn from_str(text: &str) -> Result<Self> {
+        let bad = || Error::new(&rules::BAD_PARAMETERS).about(text);
+        let (name, numbers) = text.split_once(':').unwrap_or((text, ""));
+        let make = match name {
+            "argon2id" => Self::argon2id,
+            "scrypt" => Self::scrypt,
+            _ => return Err(Error::new(&rules::UNKNOWN_ALGORITHM).about(text)),
+        };
+        let numbers = numbers.split(',').map(str::parse).collect::<Result<Vec<u32>, _>>();
+        let &[first, second, third] = &numbers.map_err(|_| bad())?[..] else {
+            return Err(bad());
+        };
+        make(first, second, third)
+    }
+}
+
 impl Default for Ksf {
     fn default() -> Self {
         Self::DEFAULT
@@ -271,6 +309,21 @@ mod tests {
             let mut bytes = Ksf::DEFAULT.to_bytes();
             bytes[0] = algorithm;
             assert!(Ksf::from_bytes(&bytes).unwrap_err().is(&rules::UNKNOWN_ALGORITHM));
+        }
+        for ksf in [Ksf::DEFAULT, Ksf::CHEAPEST, Ksf::scrypt(15, 8, 1).unwrap()] {
+            assert_eq!(ksf.to_string().parse::<Ksf>().unwrap(), ksf);
+        }
+        assert_eq!(Ksf::DEFAULT.to_string(), "argon2id:19456,2,1");
+        for (text, rule) in [
+            ("argon2i:19456,2,1", &rules::UNKNOWN_ALGORITHM),
+            ("identity", &rules::UNKNOWN_ALGORITHM),
+            ("argon2id", &rules::BAD_PARAMETERS),
+            ("argon2id:19456,2", &rules::BAD_PARAMETERS),
+            ("argon2id:19456,2,1,1", &rules::BAD_PARAMETERS),
+            ("argon2id:-1,2,1", &rules::BAD_PARAMETERS),
+            ("scrypt:21,8,1", &rules::EXCESSIVE_WORK),
+        ] {
+            assert!(text.parse::<Ksf>().unwrap_err().is(rule), "{text}");
         }
         let mut excessive = Ksf::DEFAULT.to_bytes();
         excessive[1] = 0xff;

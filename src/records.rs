@@ -45,11 +45,10 @@ use crate::secret::Password;
 mod lines;
 pub mod rules;
 
+pub use crate::json::RECORD_MAX;
+
 /// Longest text that is read, in octets.
 pub const TEXT_MAX: usize = 16 << 20;
-
-/// Longest record, in octets of text.
-pub const RECORD_MAX: usize = 32 << 10;
 
 /// The type of a record that is the password itself.
 const PASSWORD_TYPE: &str = "password";

@@ -5,8 +5,10 @@
 #![forbid(unsafe_code)]
 
 mod account;
+mod check;
 mod connect;
 mod demo;
+mod enroll;
 mod exit;
 mod listen;
 mod output;
@@ -33,6 +35,8 @@ enum Command {
     Serve(serve::Args),
     Listen(listen::Args),
     Connect(connect::Args),
+    Enroll(enroll::Args),
+    Check(check::Args),
     Vectors(vectors::Args),
 }
 
@@ -42,6 +46,8 @@ fn main() -> ExitCode {
         Command::Serve(args) => serve::run(&args),
         Command::Listen(args) => listen::run(&args),
         Command::Connect(args) => connect::run(&args),
+        Command::Enroll(args) => enroll::run(&args),
+        Command::Check(args) => check::run(&args),
         Command::Vectors(args) => vectors::run(&args),
     };
     exit::report(result)

@@ -75,7 +75,12 @@ pub(crate) fn lines(table: &Table) -> String {
 
 /// A path without what could disturb a terminal.
 pub(crate) fn path(path: &Path) -> String {
-    path.to_string_lossy().chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    plain(&path.to_string_lossy())
+}
+
+/// A text without what could disturb a terminal.
+pub(crate) fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
 #[cfg(test)]

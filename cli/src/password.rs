@@ -41,6 +41,26 @@ impl PasswordArgs {
     }
 }
 
+impl PasswordArgs {
+    /// As [`Self::read`], but what is typed has to be typed twice.
+    pub(crate) fn read_new(&self, prompt: &str) -> Result<Password, Failure> {
+        let password = self.read(prompt)?;
+        if self.password_file.is_none() && ask(&format!("{prompt}, again"))?.expose() != password.expose() {
+            return Err(Failure::new(
+                Exit::Usage,
+                "the two passwords differ",
+                "Type the same password twice.",
+            ));
+        }
+        Ok(password)
+    }
+
+    /// Whether the password comes from stdin.
+    pub(crate) fn takes_stdin(&self) -> bool {
+        self.password_file.as_deref() == Some(Path::new("-"))
+    }
+}
+
 fn ask(prompt: &str) -> Result<Password, Failure> {
     let typed = rpassword::prompt_password(format!("{prompt}: ")).map_err(|error| {
         let what = format!("cannot ask for the password: {error}");

@@ -30,6 +30,7 @@ pub struct ClientConfig {
     context: Context,
     iterations: RangeInclusive<u32>,
     requires_downgrade_protection: bool,
+    sends_name: bool,
     #[cfg(any(test, feature = "vectors"))]
     vector: Vector,
 }
@@ -68,6 +69,7 @@ impl ClientConfig {
             context: Context::new(),
             iterations: ITERATIONS_MIN..=ITERATIONS_MAX,
             requires_downgrade_protection: false,
+            sends_name: true,
             #[cfg(any(test, feature = "vectors"))]
             vector: Vector::default(),
         })
@@ -122,6 +124,14 @@ impl ClientConfig {
         self
     }
 
+    /// Sends an empty user name, as libpq does to PostgreSQL, which takes the name from the message before. Against the
+    /// grammar of RFC 5802, so other servers refuse it; our own does.
+    #[must_use]
+    pub fn without_user_name(mut self) -> Self {
+        self.sends_name = false;
+        self
+    }
+
     /// Replaces the random nonce by that of a published vector.
     #[cfg(any(test, feature = "vectors"))]
     #[allow(dead_code, reason = "used by the vector families that are compiled in")]
@@ -159,7 +169,9 @@ impl ClientConfig {
         transcript.push(',');
         let gs2_len = transcript.len();
         transcript.push_str("n=");
-        transcript.push_str(&wire::escape(&self.authcid));
+        if self.sends_name {
+            transcript.push_str(&wire::escape(&self.authcid));
+        }
         transcript.push_str(",r=");
         transcript.push_str(&nonce);
         let message = transcript.clone().into_bytes();

@@ -202,3 +202,30 @@ fn iteration_limits_hold_on_both_sides_of_each() {
     // Even a range that begins at 0 lets no 0 pass.
     assert!(check_iterations(0, &(0..=5)).is_err());
 }
+
+#[test]
+fn a_client_without_user_name_logs_in_where_that_is_known_already() {
+    let mechanism = ScramMechanism::new(HashFunction::Sha256);
+    let password = Password::new("pencil");
+    let record =
+        StoredCredential::derive(mechanism.hash(), &password, Preparation::SaslPrep, b"salt", 4096).unwrap();
+    let client = ClientConfig::new(mechanism, "alice", password, None).unwrap().without_user_name();
+    let (client, client_first) = client.with_nonce("abc").start(&mut system_rng()).unwrap();
+    assert_eq!(client_first, b"n,,n=,r=abc");
+    let server = ServerConfig::new(mechanism, None, &SecretBytes::new(vec![7; 32])).unwrap();
+    let error = server.start(&mut system_rng()).receive(&client_first).unwrap_err();
+    assert!(error.is(&rules::BAD_USER_NAME));
+
+    // What PostgreSQL does.
+    let server_first = "r=abcdef,s=c2FsdA==,i=4096";
+    let (client, client_final) = client.receive(server_first.as_bytes()).unwrap();
+    let client_final = String::from_utf8(client_final).unwrap();
+    let (without_proof, proof) = client_final.rsplit_once(",p=").unwrap();
+    let auth_message = format!("n=,r=abc,{server_first},{without_proof}");
+    let hash = mechanism.hash();
+    let signature = |key: &[u8]| hash.hmac(key, auth_message.as_bytes());
+    let client_key = hash::Key::new(&wire::base64(proof).unwrap()).xor(&signature(record.stored_key()));
+    assert_eq!(hash.digest(client_key.expose()).expose(), record.stored_key());
+    let server_final = format!("v={}", Base64::encode_string(signature(record.server_key()).expose()));
+    assert_eq!(client.receive(server_final.as_bytes()).unwrap().0.authcid(), "alice");
+}

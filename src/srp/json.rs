@@ -6,8 +6,7 @@ use super::credential::{PBKDF2_ITERATIONS_MAX, Parameters, Prehash, Verifier};
 use super::dialect::{Dialect, Hash, Identity};
 use super::group::{Group, Legacy};
 use crate::error::{Error, Result};
-use crate::json::{Object, Writer, bad};
-use crate::records;
+use crate::json::{self, Object, Writer, bad};
 
 /// The type of these records.
 pub(crate) const TYPE: &str = "srp-verifier";
@@ -24,14 +23,14 @@ impl Verifier {
     /// Reads what [`Verifier::to_json`] wrote.
     ///
     /// # Errors
-    /// [`records::rules`]; [`rules::GROUP_TOO_SMALL`](super::rules::GROUP_TOO_SMALL),
+    /// [`records::rules`](crate::records::rules); [`rules::GROUP_TOO_SMALL`](super::rules::GROUP_TOO_SMALL),
     /// [`rules::UNKNOWN_GROUP`](super::rules::UNKNOWN_GROUP), [`rules::SALT_LENGTH`](super::rules::SALT_LENGTH),
     /// [`rules::BAD_VERIFIER`](super::rules::BAD_VERIFIER), and what the pre-hash is bounded by.
     pub fn from_json(text: &str, legacy: Legacy) -> Result<Self> {
         let mut record = Object::parse(text)?;
         let kind = record.kind()?;
         if *kind != TYPE {
-            return Err(Error::new(&records::rules::UNKNOWN_TYPE).about(&*kind));
+            return Err(Error::new(&json::rules::UNKNOWN_TYPE).about(&*kind));
         }
         let verifier = Self::read_json(&mut record, legacy)?;
         record.end()?;

@@ -102,7 +102,7 @@ pub static BAD_VERIFIER: Rule = Rule {
 pub static BAD_RECORD: Rule = Rule {
     id: "srp-bad-record",
     kind: ErrorKind::Misuse,
-    source: "docs/sasl-pake.md, SRP records",
+    source: "docs/records.md",
     what: "the stored SRP record cannot be read",
     advice: "Export it again from where it came from, or enroll the user again.",
 };
