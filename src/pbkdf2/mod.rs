@@ -8,6 +8,11 @@
 //! No branch and no address depends on the password, only on its length. States and outputs are wiped; copies that the
 //! compiler leaves in registers and spilled stack slots are not.
 
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod constants;
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod sha_ni;
+
 #[cfg(feature = "scram")]
 use std::num::NonZeroU32;
 
@@ -69,17 +74,34 @@ pub(crate) fn derive(prf: Prf, password: &[u8], salt: &[u8], iterations: NonZero
     }
 }
 
+/// Whether kernels of our own may be chosen. Without optimisation each instruction of them is a function call, while
+/// the hash crates are optimised in every profile; tests call the kernels by name.
+pub(crate) const OPTIMISED: bool = !cfg!(debug_assertions);
+
 /// The fastest loop for one password that this processor can run.
+#[cfg(feature = "scram")]
 pub(crate) fn sha1(chain: &Chain<u32, 5>, iterations: u32) -> [u32; 5] {
+    #[cfg(target_arch = "x86_64")]
+    if OPTIMISED && sha_ni::available() {
+        let [sum] = sha_ni::sha1([chain], iterations);
+        return sum;
+    }
     SHA1.iterate(chain, iterations)
 }
 
 /// As [`sha1`].
+#[cfg(feature = "scram")]
 pub(crate) fn sha256(chain: &Chain<u32, 8>, iterations: u32) -> [u32; 8] {
+    #[cfg(target_arch = "x86_64")]
+    if OPTIMISED && sha_ni::available() {
+        let [sum] = sha_ni::sha256([chain], iterations);
+        return sum;
+    }
     SHA256.iterate(chain, iterations)
 }
 
 /// As [`sha1`].
+#[cfg(feature = "scram")]
 pub(crate) fn sha512(chain: &Chain<u64, 8>, iterations: u32) -> [u64; 8] {
     SHA512.iterate(chain, iterations)
 }
@@ -162,21 +184,26 @@ impl<W: Word, const S: usize, const B: usize> Hash<W, S, B> {
 
     /// The inner and the outer state of HMAC after the key.
     pub(crate) fn key_states(&self, key: &[u8]) -> ([W; S], [W; S]) {
-        let mut block = Zeroizing::new([0; B]);
-        if key.len() > B {
-            // RFC 2104: a key longer than a block is hashed first.
-            let mut state = Zeroizing::new(self.initial);
-            (self.compress)(&mut state, &padded(0, &[key]));
-            put_words(&mut block[..Self::OUTPUT], &*state);
-        } else {
-            block[..key.len()].copy_from_slice(key);
-        }
+        let block = self.key_block(key);
         let state_after = |pad: u8| {
             let mut state = self.initial;
             (self.compress)(&mut state, &[*Zeroizing::new(block.map(|octet| octet ^ pad))]);
             state
         };
         (state_after(0x36), state_after(0x5c))
+    }
+
+    /// A key with zeros up to the length of a block; one that is longer is hashed first.
+    pub(crate) fn key_block(&self, key: &[u8]) -> Zeroizing<[u8; B]> {
+        let mut block = Zeroizing::new([0; B]);
+        if key.len() > B {
+            let mut state = Zeroizing::new(self.initial);
+            (self.compress)(&mut state, &padded(0, &[key]));
+            put_words(&mut block[..Self::OUTPUT], &*state);
+        } else {
+            block[..key.len()].copy_from_slice(key);
+        }
+        block
     }
 
     /// The loop over a crate's compression: everywhere, and what all others are tested against.
@@ -262,3 +289,6 @@ pub(crate) fn put_words<W: Word>(out: &mut [u8], words: &[W]) {
         word.put(place);
     }
 }
+
+#[cfg(test)]
+mod tests;
