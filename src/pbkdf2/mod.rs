@@ -79,6 +79,7 @@ pub(crate) fn derive(prf: Prf, password: &[u8], salt: &[u8], iterations: NonZero
 pub(crate) const OPTIMISED: bool = !cfg!(debug_assertions);
 
 /// The fastest loop for one password that this processor can run.
+#[cfg(feature = "scram")]
 pub(crate) fn sha1(chain: &Chain<u32, 5>, iterations: u32) -> [u32; 5] {
     #[cfg(target_arch = "x86_64")]
     if OPTIMISED && sha_ni::available() {
@@ -89,6 +90,7 @@ pub(crate) fn sha1(chain: &Chain<u32, 5>, iterations: u32) -> [u32; 5] {
 }
 
 /// As [`sha1`].
+#[cfg(feature = "scram")]
 pub(crate) fn sha256(chain: &Chain<u32, 8>, iterations: u32) -> [u32; 8] {
     #[cfg(target_arch = "x86_64")]
     if OPTIMISED && sha_ni::available() {
@@ -99,6 +101,7 @@ pub(crate) fn sha256(chain: &Chain<u32, 8>, iterations: u32) -> [u32; 8] {
 }
 
 /// As [`sha1`].
+#[cfg(feature = "scram")]
 pub(crate) fn sha512(chain: &Chain<u64, 8>, iterations: u32) -> [u64; 8] {
     SHA512.iterate(chain, iterations)
 }

@@ -190,9 +190,9 @@ fn sha256_columns<const N: usize>(columns: &mut [[u32; N]; 8], block: &[[u32; N]
     let (mut before, mut w) = ([[none; 2]; N], [[none; 4]; N]);
     for n in 0..N {
         before[n] = state256(columns.map(|row| row[n]));
-        for quad in 0..4 {
-            let [a, b, c, d] = [4 * quad, 4 * quad + 1, 4 * quad + 2, 4 * quad + 3];
-            w[n][quad] = words([block[a][n], block[b][n], block[c][n], block[d][n]]);
+        let (quads, _) = block.as_chunks::<4>();
+        for (quad, rows) in w[n].iter_mut().zip(quads) {
+            *quad = words(rows.map(|row| row[n]));
         }
     }
     let mut state = before;
