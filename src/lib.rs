@@ -28,15 +28,18 @@
 //!
 //! The README has a complete example with both ends in one program. How the parts hang together stands in
 //! `docs/design.md`, which attack is stopped where in `docs/attacks.md`.
-// One module may be unsafe, and says why: `srp::group::aws_lc`, the calls into AWS-LC.
-#![cfg_attr(not(feature = "srp-aws-lc"), forbid(unsafe_code))]
-#![cfg_attr(feature = "srp-aws-lc", deny(unsafe_code))]
+// The files that may be unsafe, each of which says why at its top: `srp::group::aws_lc` calls AWS-LC; `pbkdf2::sha_ni` and
+// the kernels in `dictionary` call functions that are compiled for processor features. All else is safe.
+#![cfg_attr(not(any(feature = "srp-aws-lc", feature = "scram", feature = "dictionary")), forbid(unsafe_code))]
+#![cfg_attr(any(feature = "srp-aws-lc", feature = "scram", feature = "dictionary"), deny(unsafe_code))]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod binding;
 pub mod context;
 #[cfg(feature = "cpace")]
 pub mod cpace;
+#[cfg(feature = "dictionary")]
+pub mod dictionary;
 pub mod error;
 pub mod guess;
 #[cfg(feature = "records")]
@@ -46,6 +49,8 @@ pub mod ksf;
 pub mod mechanism;
 #[cfg(feature = "opaque")]
 pub mod opaque;
+#[cfg(any(feature = "dictionary", feature = "scram"))]
+mod pbkdf2;
 pub mod prep;
 #[cfg(feature = "records")]
 pub mod records;

@@ -137,6 +137,12 @@ impl Key {
     }
 }
 
+impl AsRef<[u8]> for Key {
+    fn as_ref(&self) -> &[u8] {
+        self.expose()
+    }
+}
+
 impl Drop for Key {
     fn drop(&mut self) {
         // Beyond the length there never was anything.

@@ -1,19 +1,17 @@
 //! PBKDF2 with HMAC (RFC 8018 section 5.2), which RFC 5802 calls Hi().
 //!
-//! After the first block every HMAC of an iteration hashes exactly one output under the same key. So the two states
-//! that hold the key are computed once, the padding stands in the block from the start, and an iteration is two
-//! bare compressions. Keccak has no such bare interface; it clones a keyed HMAC instead.
+//! The SHA-1 and SHA-2 families share their loops with the dictionary, in `crate::pbkdf2`. Keccak has no bare
+//! compression to call; it clones a keyed HMAC instead.
 
 use std::num::NonZeroU32;
 
-use digest::{Digest, FixedOutput, Mac};
+use digest::{FixedOutput, Mac};
 use hmac::Hmac;
-use sha1::Sha1;
-use sha2::{Sha256, Sha512};
 use sha3::Sha3_512;
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroize;
 
-use super::hash::{HashFunction, finalize_into, keyed};
+use super::hash::{HashFunction, keyed};
+use crate::pbkdf2::{Prf, derive};
 
 /// Fills `out` with octets derived from `password` and `salt`.
 ///
@@ -22,125 +20,28 @@ use super::hash::{HashFunction, finalize_into, keyed};
 /// # Panics
 /// When `out` is longer than 2^32 - 1 outputs of the hash.
 pub fn pbkdf2(hash: HashFunction, password: &[u8], salt: &[u8], iterations: NonZeroU32, out: &mut [u8]) {
-    for (index, block) in out.chunks_mut(hash.output_len()).enumerate() {
-        let index = u32::try_from(index + 1).expect("a derived key has fewer than 2^32 blocks");
-        let index = index.to_be_bytes();
-        match hash {
-            HashFunction::Sha1 => sha1_block(password, salt, index, iterations, block),
-            HashFunction::Sha256 => sha256_block(password, salt, index, iterations, block),
-            HashFunction::Sha512 => sha512_block(password, salt, index, iterations, block),
-            HashFunction::Sha3_512 => sha3_512_block(password, salt, index, iterations, block),
-        }
+    match hash {
+        HashFunction::Sha1 => derive(Prf::HmacSha1, password, salt, iterations, out),
+        HashFunction::Sha256 => derive(Prf::HmacSha256, password, salt, iterations, out),
+        HashFunction::Sha512 => derive(Prf::HmacSha512, password, salt, iterations, out),
+        HashFunction::Sha3_512 => sha3_512(password, salt, iterations, out),
     }
 }
 
-macro_rules! block_by_compression {
-    ($name:ident, $hash:ty, $word:ty, $words:literal, $block:literal, $compress:path, $initial:expr) => {
-        fn $name(password: &[u8], salt: &[u8], index: [u8; 4], iterations: NonZeroU32, out: &mut [u8]) {
-            const WORD: usize = size_of::<$word>();
-            const OUTPUT: usize = WORD * $words;
-            const INITIAL: [$word; $words] = $initial;
-
-            // RFC 2104: a key longer than a block is hashed first.
-            let mut key = Zeroizing::new([0; $block]);
-            if password.len() > $block {
-                finalize_into(<$hash>::new_with_prefix(password), &mut *key);
-            } else {
-                key[..password.len()].copy_from_slice(password);
-            }
-            let state_after = |pad: u8| {
-                let mut state = Zeroizing::new(INITIAL);
-                let block = Zeroizing::new(key.map(|octet| octet ^ pad));
-                $compress(&mut state, &[*block]);
-                state
-            };
-            let inner = state_after(0x36);
-            let outer = state_after(0x5c);
-
-            // One output after one block of key: the end mark, zeros and the length in bits never change.
-            let mut block = Zeroizing::new([0; $block]);
-            block[OUTPUT] = 0x80;
-            block[$block - 8..].copy_from_slice(&(8 * ($block + OUTPUT) as u64).to_be_bytes());
-
-            let first = keyed::<Hmac<$hash>>(password).chain_update(salt).chain_update(index);
-            finalize_into(first, &mut *block);
-            let mut sum = Zeroizing::new(INITIAL);
-            for (word, octets) in sum.iter_mut().zip(block.chunks_exact(WORD)) {
-                *word = <$word>::from_be_bytes(octets.try_into().expect("chunks of one word"));
-            }
-
-            let mut state = Zeroizing::new(INITIAL);
-            for _ in 1..iterations.get() {
-                *state = *inner;
-                $compress(&mut state, &[*block]);
-                put_words(&mut block[..OUTPUT], state.as_slice(), <$word>::to_be_bytes);
-                *state = *outer;
-                $compress(&mut state, &[*block]);
-                put_words(&mut block[..OUTPUT], state.as_slice(), <$word>::to_be_bytes);
-                sum.iter_mut().zip(state.iter()).for_each(|(sum, word)| *sum ^= word);
-            }
-            put_words(&mut block[..OUTPUT], sum.as_slice(), <$word>::to_be_bytes);
-            out.copy_from_slice(&block[..out.len()]);
-        }
-    };
-}
-
-block_by_compression!(
-    sha1_block,
-    Sha1,
-    u32,
-    5,
-    64,
-    sha1::block_api::compress,
-    [0x6745_2301, 0xefcd_ab89, 0x98ba_dcfe, 0x1032_5476, 0xc3d2_e1f0]
-);
-
-block_by_compression!(
-    sha256_block,
-    Sha256,
-    u32,
-    8,
-    64,
-    sha2::block_api::compress256,
-    [0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a, 0x510e_527f, 0x9b05_688c, 0x1f83_d9ab, 0x5be0_cd19,]
-);
-
-block_by_compression!(
-    sha512_block,
-    Sha512,
-    u64,
-    8,
-    128,
-    sha2::block_api::compress512,
-    [
-        0x6a09_e667_f3bc_c908,
-        0xbb67_ae85_84ca_a73b,
-        0x3c6e_f372_fe94_f82b,
-        0xa54f_f53a_5f1d_36f1,
-        0x510e_527f_ade6_82d1,
-        0x9b05_688c_2b3e_6c1f,
-        0x1f83_d9ab_fb41_bd6b,
-        0x5be0_cd19_137e_2179,
-    ]
-);
-
-fn put_words<W: Copy, const N: usize>(block: &mut [u8], words: &[W], octets: impl Fn(W) -> [u8; N]) {
-    for (place, &word) in block.chunks_exact_mut(N).zip(words) {
-        place.copy_from_slice(&octets(word));
-    }
-}
-
-fn sha3_512_block(password: &[u8], salt: &[u8], index: [u8; 4], iterations: NonZeroU32, out: &mut [u8]) {
+fn sha3_512(password: &[u8], salt: &[u8], iterations: NonZeroU32, out: &mut [u8]) {
     let key = keyed::<Hmac<Sha3_512>>(password);
-    let mut last = key.clone().chain_update(salt).chain_update(index).finalize_fixed();
-    let mut sum = last;
-    for _ in 1..iterations.get() {
-        last = key.clone().chain_update(last).finalize_fixed();
-        sum.iter_mut().zip(&last).for_each(|(sum, octet)| *sum ^= octet);
+    for (index, out) in out.chunks_mut(HashFunction::Sha3_512.output_len()).enumerate() {
+        let index = u32::try_from(index + 1).expect("a derived key has fewer than 2^32 blocks");
+        let mut last = key.clone().chain_update(salt).chain_update(index.to_be_bytes()).finalize_fixed();
+        let mut sum = last;
+        for _ in 1..iterations.get() {
+            last = key.clone().chain_update(last).finalize_fixed();
+            sum.iter_mut().zip(&last).for_each(|(sum, octet)| *sum ^= octet);
+        }
+        out.copy_from_slice(&sum[..out.len()]);
+        last.zeroize();
+        sum.zeroize();
     }
-    out.copy_from_slice(&sum[..out.len()]);
-    last.zeroize();
-    sum.zeroize();
 }
 
 #[cfg(test)]

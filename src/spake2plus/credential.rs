@@ -23,6 +23,9 @@ pub const SALT_LEN: usize = 16;
 /// Each half of the stretched password: 64 bits more than the order, so that the reduction has no bias.
 const HALF_LEN: usize = 40;
 
+/// Octets of the stretched password.
+pub(crate) const STRETCHED_LEN: usize = 2 * HALF_LEN;
+
 /// What the prover derives from the password: w0 and w1.
 ///
 /// # Security
@@ -57,7 +60,7 @@ impl<G: Group> ProverSecret<G> {
     /// # Errors
     /// [`ksf::rules::NO_MEMORY`].
     pub fn derive(password: &[u8], prover: &[u8], verifier: &[u8], ksf: Ksf, salt: &[u8]) -> Result<Self> {
-        let stretched = ksf.stretch::<{ 2 * HALF_LEN }>(&kdf_input(password, prover, verifier), salt)?;
+        let stretched = ksf.stretch::<STRETCHED_LEN>(&kdf_input(password, prover, verifier), salt)?;
         let (w0s, w1s) = stretched.split_at(HALF_LEN);
         let reduce = |half: &[u8]| Zeroizing::new(G::reduce(half.try_into().expect("split in the middle")));
         Ok(Self { w0: reduce(w0s), w1: reduce(w1s) })
@@ -85,6 +88,13 @@ impl<G: Group> ProverSecret<G> {
     pub fn verifier_secret(&self) -> VerifierSecret<G> {
         VerifierSecret { w0: self.w0.clone(), l: Zeroizing::new(G::times_generator(&self.w1)) }
     }
+}
+
+/// w0 from the stretched password, as [`ProverSecret::to_bytes`] gives it.
+#[cfg(feature = "dictionary")]
+pub(crate) fn w0<G: Group>(stretched: &[u8; STRETCHED_LEN]) -> [u8; SCALAR_LEN] {
+    let (half, _) = stretched.split_first_chunk().expect("the half is the first part");
+    *G::encode_scalar(&G::reduce(half))
 }
 
 /// The input of the password hash: each item after its length as 8 octets, little-endian.

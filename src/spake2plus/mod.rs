@@ -34,9 +34,12 @@ pub use verifier::{Verifier, VerifierMessage};
 
 pub(crate) use credential::enroll;
 
+#[cfg(any(feature = "dictionary", feature = "vectors"))]
+pub(crate) use credential::kdf_input;
+#[cfg(feature = "dictionary")]
+pub(crate) use credential::{STRETCHED_LEN, w0};
 #[cfg(feature = "vectors")]
 pub(crate) use {
-    credential::kdf_input,
     transcript::{Keys, sealed},
     verifier::shared_transcript,
 };

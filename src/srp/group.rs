@@ -30,9 +30,9 @@ use super::rules;
 use crate::error::{Error, Result};
 
 #[cfg(feature = "srp-aws-lc")]
-type Fastest = aws_lc::AwsLc;
+pub(crate) type Fastest = aws_lc::AwsLc;
 #[cfg(not(feature = "srp-aws-lc"))]
-type Fastest = portable::Portable;
+pub(crate) type Fastest = portable::Portable;
 
 /// One of the known groups: a safe prime N and a generator g of the whole group.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -354,7 +354,7 @@ pub(crate) fn is_safe_prime_with_root(modulus: &[u8], generator: u8) -> (bool, b
 /// What a backend does: Montgomery arithmetic modulo one odd prime.
 ///
 /// Both keep R = 2^(bits of all words), so their residues have the same words.
-pub(super) trait Arithmetic: Sized + Send + Sync + 'static {
+pub(crate) trait Arithmetic: Sized + Send + Sync + 'static {
     /// Fully reduced, in Montgomery form, wiped on drop.
     type Residue: Clone;
 
@@ -612,7 +612,7 @@ fn fixed_window<A: Arithmetic>(arithmetic: &A, base: &A::Residue, exponent: &[u8
 const BLOCK: usize = 16;
 
 /// Entries that are read by secret indices.
-pub(super) struct Table {
+pub(crate) struct Table {
     blocks: Zeroizing<Vec<[Word; BLOCK]>>,
     entries: usize,
 }

@@ -12,10 +12,11 @@ use crate::mechanism::{MechanismName, Outcome, Side};
 
 #[cfg(any(feature = "aws-lc-rs", feature = "ring"))]
 pub mod certificate;
-#[cfg(feature = "vectors")]
+#[cfg(any(feature = "dictionary", feature = "vectors"))]
 pub mod exporter;
 mod fingerprint;
-#[cfg(feature = "vectors")]
+#[cfg(any(feature = "dictionary", feature = "vectors"))]
+#[cfg_attr(not(feature = "vectors"), allow(dead_code, reason = "the vectors check all of it"))]
 pub(crate) mod key_schedule;
 
 pub use fingerprint::Fingerprint;

@@ -20,13 +20,13 @@ use super::{Arithmetic, Table, Word, words_of};
 
 const _: () = assert!(size_of::<Word>() == size_of::<ffi::BN_ULONG>());
 
-pub(in crate::srp) struct AwsLc {
+pub(crate) struct AwsLc {
     montgomery: NonNull<ffi::BN_MONT_CTX>,
     words: usize,
 }
 
 /// In Montgomery form, fully reduced, as many words as the modulus has; wiped on drop.
-pub(in crate::srp) type Residue = Zeroizing<Vec<Word>>;
+pub(crate) type Residue = Zeroizing<Vec<Word>>;
 
 // SAFETY: nothing here is bound to a thread, and the context is not changed after `new`.
 unsafe impl Send for AwsLc {}

@@ -8,14 +8,14 @@ use super::{Arithmetic, Word, fixed_window};
 
 type Multiplier<'a> = <BoxedMontyForm as MontyForm>::Multiplier<'a>;
 
-pub(in crate::srp) struct Portable {
+pub(crate) struct Portable {
     parameters: BoxedMontyParams,
     bits: u32,
 }
 
 /// Wiped on drop.
 #[derive(Clone)]
-pub(in crate::srp) struct Residue(BoxedMontyForm);
+pub(crate) struct Residue(BoxedMontyForm);
 
 impl Drop for Residue {
     fn drop(&mut self) {

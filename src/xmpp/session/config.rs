@@ -16,6 +16,8 @@ use crate::secret::Password;
 use crate::tls::Negotiated;
 use crate::xmpp::Limits;
 
+use super::recording::Recording;
+
 /// What the initiator brings to a session.
 #[derive(Clone, Debug)]
 pub struct InitiatorConfig {
@@ -26,6 +28,7 @@ pub struct InitiatorConfig {
     pub(super) preparation: Preparation,
     pub(super) limits: Limits,
     pub(super) guesses: Option<Guesses>,
+    pub(super) recording: Recording,
 }
 
 impl InitiatorConfig {
@@ -41,6 +44,7 @@ impl InitiatorConfig {
             preparation: Preparation::default(),
             limits: Limits::default(),
             guesses: None,
+            recording: Recording::default(),
         }
     }
 
@@ -73,6 +77,18 @@ impl InitiatorConfig {
         self.guesses = Some(guesses);
         self
     }
+
+    /// Writes down what an attacker of this view would have seen of the authentication, for an audit.
+    #[cfg(feature = "dictionary")]
+    #[must_use]
+    pub fn with_recorder(
+        mut self,
+        recorder: &crate::dictionary::Recorder,
+        view: crate::dictionary::View,
+    ) -> Self {
+        self.recording = Recording::new(recorder, view);
+        self
+    }
 }
 
 /// What the responder brings to a session.
@@ -83,13 +99,21 @@ pub struct ResponderConfig {
     pub(super) credentials: Arc<dyn CredentialStore>,
     pub(super) limits: Limits,
     pub(super) guesses: Option<Guesses>,
+    pub(super) recording: Recording,
 }
 
 impl ResponderConfig {
     /// The own address, and where the records are. The initiator authenticates as its bare JID.
     #[must_use]
     pub fn new(own: FullJid, credentials: Arc<dyn CredentialStore>) -> Self {
-        Self { own, policy: Policy::default(), credentials, limits: Limits::default(), guesses: None }
+        Self {
+            own,
+            policy: Policy::default(),
+            credentials,
+            limits: Limits::default(),
+            guesses: None,
+            recording: Recording::default(),
+        }
     }
 
     /// Sets which mechanisms are offered.
@@ -114,6 +138,18 @@ impl ResponderConfig {
     #[must_use]
     pub fn with_guesses(mut self, guesses: Guesses) -> Self {
         self.guesses = Some(guesses);
+        self
+    }
+
+    /// Writes down what an attacker of this view would have seen of the authentication, for an audit.
+    #[cfg(feature = "dictionary")]
+    #[must_use]
+    pub fn with_recorder(
+        mut self,
+        recorder: &crate::dictionary::Recorder,
+        view: crate::dictionary::View,
+    ) -> Self {
+        self.recording = Recording::new(recorder, view);
         self
     }
 

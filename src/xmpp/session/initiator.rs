@@ -7,6 +7,7 @@ use crate::binding::{BindingType, ChannelBinding};
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::guess::{Guess, Guesses};
+use crate::mechanism::Side;
 use crate::prep::Preparation;
 use crate::registry::{self, ClientSetup};
 use crate::sasl::{self, ClientExchange, Policy, Selection};
@@ -14,6 +15,7 @@ use crate::secret::Password;
 use crate::xmpp::sasl::{ClientMessage, Features, ServerMessage};
 use crate::xmpp::stream::{Header, Item, to_octets};
 
+use super::recording::Recording;
 use super::rules;
 use super::secured::{Fault, Next, Tools, check_header, element};
 
@@ -25,6 +27,7 @@ pub(super) struct Party {
     pub(super) password: Password,
     pub(super) preparation: Preparation,
     pub(super) guesses: Option<Guesses>,
+    pub(super) recording: Recording,
     /// Both `<security/>` elements as canonical octets, ours first.
     pub(super) offers: [Vec<u8>; 2],
 }
@@ -97,7 +100,7 @@ impl ExpectFeatures {
         if features.binding_types != [BindingType::TlsExporter] {
             return Err(Error::new(&rules::NO_EXPORTER));
         }
-        let Party { own, peer, policy, password, preparation, guesses, offers } = self.party;
+        let Party { own, peer, policy, password, preparation, guesses, recording, offers } = self.party;
         let selection = policy.select(&features.mechanisms)?;
         // Before the mechanism exists, and so before its first group operation.
         let mut guess =
@@ -119,6 +122,7 @@ impl ExpectFeatures {
         let mechanism = registry::find(&selection.chosen)?
             .client(setup, tools.rng)
             .inspect_err(|_| guess.take().map_or((), Guess::unused))?;
+        let mechanism = recording.around(mechanism, Side::Client);
         let (exchange, initial) = ClientExchange::start_counted(mechanism, guess)?;
         let auth = ClientMessage::Auth { mechanism: selection.chosen.clone(), initial };
         *tools.sasl_messages += 1;

@@ -20,6 +20,7 @@ use super::{Limits, disco, ns, stream};
 mod config;
 mod initiator;
 mod negotiation;
+mod recording;
 mod responder;
 pub mod rules;
 mod secured;

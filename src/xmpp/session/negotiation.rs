@@ -59,6 +59,7 @@ impl Session {
             mechanisms,
             credentials: config.credentials,
             guesses: config.guesses,
+            recording: config.recording,
             refused: config.policy.refused(&named),
             offers: [offer.security.canonical(), security.canonical()],
         };
@@ -105,6 +106,7 @@ impl Session {
             password: config.password,
             preparation: config.preparation,
             guesses: config.guesses,
+            recording: config.recording,
             offers: [security.canonical(), offer.security.canonical()],
         };
         let secured = Secured::initiator(endpoint, party, offer.security.fingerprint(), &self.limits);

@@ -9,12 +9,13 @@ use crate::binding::{BindingType, ChannelBinding};
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::guess::{Guess, Guesses};
-use crate::mechanism::{MechanismName, Outcome};
+use crate::mechanism::{MechanismName, Outcome, Side};
 use crate::registry::{self, CredentialStore, ServerSetup};
 use crate::sasl::{Condition, ServerExchange, ServerStep};
 use crate::xmpp::sasl::{ClientMessage, Features, ServerMessage};
 use crate::xmpp::stream::{Header, Item, to_octets};
 
+use super::recording::Recording;
 use super::rules;
 use super::secured::{Fault, Next, Tools, check_header, element};
 
@@ -26,6 +27,7 @@ pub(super) struct Party {
     pub(super) mechanisms: Vec<MechanismName>,
     pub(super) credentials: Arc<dyn CredentialStore>,
     pub(super) guesses: Option<Guesses>,
+    pub(super) recording: Recording,
     /// What the initiator named and our policy does not let through.
     pub(super) refused: Vec<(MechanismName, &'static str)>,
     /// Both `<security/>` elements as canonical octets, the initiator's first.
@@ -105,7 +107,7 @@ impl ExpectAuth {
             ClientMessage::Abort => return Err(aborted()),
             ClientMessage::Response(_) => return Err(failure(Error::new(&rules::OUT_OF_ORDER))),
         };
-        let Party { own, peer, mechanisms, credentials, guesses, refused, offers } = self.party;
+        let Party { own, peer, mechanisms, credentials, guesses, recording, refused, offers } = self.party;
         if !mechanisms.contains(&name) {
             let error = Error::new(&registry::rules::UNKNOWN_MECHANISM).about(name.as_str());
             return Err(failure(error));
@@ -126,6 +128,7 @@ impl ExpectAuth {
             .and_then(|row| row.server(setup, tools.rng))
             .inspect_err(|_| guess.take().map_or((), Guess::unused))
             .map_err(failure)?;
+        let mechanism = recording.around(mechanism, Side::Server);
         let (exchange, step) =
             ServerExchange::start_counted(mechanism, initial.as_deref(), guess).map_err(failure)?;
         ExpectResponse { own, peer, exchange, refused }.answer(step, tools)
