@@ -377,6 +377,36 @@ impl Content {
 #[allow(clippy::exhaustive_structs, reason = "the element is empty")]
 pub struct Description;
 
+/// How TLS finds out who is there. A `<security/>` may name methods that are none of these.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Method {
+    /// Certificates; a SASL mechanism follows inside.
+    X509,
+    /// TLS-SRP (RFC 5054).
+    Srp,
+    /// An external pre-shared key of TLS 1.3 that both sides hold.
+    Psk,
+    /// An external pre-shared key that CPace agrees on before TLS.
+    CpacePsk,
+}
+
+impl Method {
+    /// All methods.
+    pub const ALL: [Self; 4] = [Self::X509, Self::Srp, Self::Psk, Self::CpacePsk];
+
+    /// The name: the first two are those of the draft, the others our own.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::X509 => "x509",
+            Self::Srp => "srp",
+            Self::Psk => "urn:countersign:e2e:0#psk",
+            Self::CpacePsk => "urn:countersign:e2e:0#cpace-psk",
+        }
+    }
+}
+
 /// The `<security/>` element: what a side says in the open about the protection to come. Parsed strictly: whatever is
 /// not known here is an error, because everything in it is proven later.
 #[derive(Clone, Debug, Default, PartialEq, Eq, FromXml, AsXml)]
@@ -385,9 +415,11 @@ pub struct Security {
     #[xml(child(default))]
     fingerprint: Option<FingerprintElement>,
     #[xml(child(n = ..))]
-    methods: Vec<Method>,
+    methods: Vec<MethodElement>,
     #[xml(child(n = ..))]
     mechanisms: Vec<MechanismElement>,
+    #[xml(child(default))]
+    pake: Option<PakeElement>,
 }
 
 impl Security {
@@ -397,12 +429,27 @@ impl Security {
         fingerprint: Option<Fingerprint>,
         mechanisms: impl IntoIterator<Item = MechanismName>,
     ) -> Self {
-        let method = fingerprint.map(|_| Method { name: "x509".to_owned() });
         Self {
             fingerprint: fingerprint.map(|value| FingerprintElement { algo: Algorithm, value }),
-            methods: method.into_iter().collect(),
             mechanisms: mechanisms.into_iter().map(|name| MechanismElement { name }).collect(),
+            ..Self::default()
         }
+        .with_methods(fingerprint.map(|_| Method::X509))
+    }
+
+    /// Names these TLS methods, in this order, and no others.
+    #[must_use]
+    pub fn with_methods(mut self, methods: impl IntoIterator<Item = Method>) -> Self {
+        let element = |method: Method| MethodElement { name: method.name().to_owned() };
+        self.methods = methods.into_iter().map(element).collect();
+        self
+    }
+
+    /// Adds a share of a PAKE: of [`Method::CpacePsk`], in the suite that the document names.
+    #[must_use]
+    pub fn with_share(mut self, suite: impl Into<String>, share: impl Into<Vec<u8>>) -> Self {
+        self.pake = Some(PakeElement { suite: suite.into(), share: share.into() });
+        self
     }
 
     /// The fingerprint of the certificate that this side will use.
@@ -416,16 +463,29 @@ impl Security {
         self.methods.iter().map(|method| method.name.as_str())
     }
 
+    /// Whether this side names that TLS method.
+    #[must_use]
+    pub fn has_method(&self, method: Method) -> bool {
+        self.methods().any(|name| name == method.name())
+    }
+
     /// The SASL mechanisms that this side would take.
     pub fn mechanisms(&self) -> impl Iterator<Item = &MechanismName> {
         self.mechanisms.iter().map(|element| &element.name)
     }
 
+    /// The share of the PAKE, with its suite.
+    #[must_use]
+    pub fn share(&self) -> Option<(&str, &[u8])> {
+        self.pake.as_ref().map(|pake| (pake.suite.as_str(), &pake.share[..]))
+    }
+
     /// The same octets on both sides, whatever prefixes, quotes and order of attributes the servers made of it.
     ///
-    /// Three lists follow each other: the fingerprint (none or one item of 32 octets), the names of the methods,
-    /// the names of the mechanisms; names in UTF-8 and in the order of the element. A list is the number of its items and
-    /// then the items, an item is its length and then its octets; each number takes 8 octets, big-endian.
+    /// Four lists follow each other: the fingerprint (none or one item of 32 octets), the names of the methods,
+    /// the names of the mechanisms, the PAKE (none, or two items: the suite, the share); names in UTF-8 and in the order of
+    /// the element. A list is the number of its items and then the items, an item is its length and then its octets; each
+    /// number takes 8 octets, big-endian.
     #[must_use]
     pub fn canonical(&self) -> Vec<u8> {
         fn list<'a>(octets: &mut Vec<u8>, items: impl Iterator<Item = &'a [u8]>) {
@@ -441,6 +501,7 @@ impl Security {
         list(&mut octets, fingerprint.iter().map(|fingerprint| &fingerprint.octets()[..]));
         list(&mut octets, self.methods().map(str::as_bytes));
         list(&mut octets, self.mechanisms().map(|name| name.as_str().as_bytes()));
+        list(&mut octets, self.share().into_iter().flat_map(|(suite, share)| [suite.as_bytes(), share]));
         octets
     }
 
@@ -450,12 +511,16 @@ impl Security {
         xml::element(self)
     }
 
-    /// Parses strictly.
+    /// Parses strictly. There is a PAKE where its method is named, and nowhere else.
     ///
     /// # Errors
     /// [`rules::BAD_SECURITY`]; [`crate::mechanism::rules::BAD_NAME`].
     pub fn from_element(element: &Element) -> Result<Self> {
-        xml::parse(element, &rules::BAD_SECURITY)
+        let security = xml::parse::<Self>(element, &rules::BAD_SECURITY)?;
+        if security.has_method(Method::CpacePsk) != security.pake.is_some() {
+            return Err(Error::new(&rules::BAD_SECURITY).about("pake"));
+        }
+        Ok(security)
     }
 }
 
@@ -504,9 +569,18 @@ xso::convert_via_fromstr_and_display!(Algorithm);
 
 #[derive(Clone, Debug, PartialEq, Eq, FromXml, AsXml)]
 #[xml(namespace = ns::XTLS, name = "method", on_unknown_child = Fail, on_unknown_attribute = Fail)]
-struct Method {
+struct MethodElement {
     #[xml(attribute)]
     name: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, FromXml, AsXml)]
+#[xml(namespace = ns::E2E, name = "pake", on_unknown_child = Fail, on_unknown_attribute = Fail)]
+struct PakeElement {
+    #[xml(attribute)]
+    suite: String,
+    #[xml(text = xso::text::Base64)]
+    share: Vec<u8>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, FromXml, AsXml)]
@@ -648,6 +722,39 @@ mod tests {
     }
 
     #[test]
+    fn methods_and_a_share_both_ways() {
+        let literal = "<security xmlns='urn:xmpp:jingle:security:xtls:0'>\
+            <method name='urn:countersign:e2e:0#cpace-psk'/><method name='urn:countersign:e2e:0#psk'/>\
+            <method name='srp'/><pake xmlns='urn:countersign:e2e:0' suite='S'>AQI=</pake></security>";
+        let security = Security::new(None, [])
+            .with_methods([Method::CpacePsk, Method::Psk, Method::Srp])
+            .with_share("S", [1, 2]);
+        assert_eq!(security.to_element(), literal.parse().unwrap());
+        let read = Security::from_element(&literal.parse().unwrap()).unwrap();
+        assert_eq!(read, security);
+        assert_eq!(read.share(), Some(("S", &[1, 2][..])));
+        assert_eq!(Method::ALL.map(|method| read.has_method(method)), [false, true, true, true]);
+    }
+
+    #[test]
+    fn a_share_stands_where_its_method_is_named() {
+        let pake = "<pake xmlns='urn:countersign:e2e:0' suite='S'>AQI=</pake>";
+        let method = "<method name='urn:countersign:e2e:0#cpace-psk'/>";
+        assert!(security_from(&format!("{method}{pake}")).is_ok());
+        for inner in [
+            pake.to_owned(),
+            method.to_owned(),
+            format!("{method}{pake}{pake}"),
+            format!("{method}<pake xmlns='urn:countersign:e2e:0'>AQI=</pake>"),
+            format!("{method}<pake xmlns='urn:countersign:e2e:0' suite='S'>AQ=I</pake>"),
+            format!("{method}<pake xmlns='urn:countersign:e2e:0' suite='S' x='y'>AQI=</pake>"),
+            format!("{method}<pake xmlns='urn:countersign:e2e:0' suite='S'><x/></pake>"),
+        ] {
+            assert!(security_from(&inner).unwrap_err().is(&rules::BAD_SECURITY), "{inner}");
+        }
+    }
+
+    #[test]
     fn a_bad_security_inside_jingle_keeps_its_rule() {
         let text = "<jingle xmlns='urn:xmpp:jingle:1' action='session-initiate' sid='s1'>\
             <content creator='initiator' name='e2e'><security xmlns='urn:xmpp:jingle:security:xtls:0'><x/></security>\
@@ -673,7 +780,12 @@ mod tests {
         expected.extend([0, 0, 0, 0, 0, 0, 0, 2]);
         expected.extend([0, 0, 0, 0, 0, 0, 0, 1, b'A']);
         expected.extend([0, 0, 0, 0, 0, 0, 0, 2, b'B', b'C']);
-        assert_eq!(Security::new(None, names).canonical(), expected);
+        let none = [0, 0, 0, 0, 0, 0, 0, 0];
+        assert_eq!(Security::new(None, names.clone()).canonical(), [&expected[..], &none].concat());
+        expected.extend([0, 0, 0, 0, 0, 0, 0, 2]);
+        expected.extend([0, 0, 0, 0, 0, 0, 0, 1, b'S']);
+        expected.extend([0, 0, 0, 0, 0, 0, 0, 2, 7, 8]);
+        assert_eq!(Security::new(None, names).with_share("S", [7, 8]).canonical(), expected);
     }
 
     #[test]
@@ -696,6 +808,7 @@ mod tests {
             Security::new(print, names(&["CPACE-X25519"])),
             Security::new(print, names(&["SCRAM-SHA-256-PLUS", "CPACE-X25519"])),
             Security { methods: vec![], ..own.clone() },
+            own.clone().with_share("S", [7]),
         ] {
             assert_ne!(edited.canonical(), own.canonical(), "{edited:?}");
         }
