@@ -62,7 +62,7 @@ pub fn properties() -> Properties {
         // Ya, Yb, ClientHello, the server's flight, the client's Finished.
         messages: 5,
         mutual: true,
-        key: true,
+        key: false,
         needs_binding: false,
         forward_secrecy: true,
         listener: Guessing::OnlineOnly,
