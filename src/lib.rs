@@ -19,6 +19,7 @@
 //! |---|---|---|
 //! | `scram`, `cpace`, `spake2plus` (default), `opaque`, `srp` | that family | no |
 //! | `aws-lc-rs`, `ring` | the tunnel on rustls with that provider | yes |
+//! | `openssl`, `openssl-vendored` | TLS-PSK and TLS-SRP on the system's OpenSSL, or on one built along | yes |
 //! | `xmpp` | sans-I/O sessions over stanzas | no |
 //! | `tokio` | the driver and a small XMPP client | no |
 //! | `demo-server` | the XMPP server for demos and tests, with its attacks | yes |
@@ -26,9 +27,9 @@
 //!
 //! The README has a complete example with both ends in one program. How the parts hang together stands in
 //! `docs/design.md`, which attack is stopped where in `docs/attacks.md`.
-// One module may be unsafe, and says why: `srp::group::aws_lc`, the calls into AWS-LC.
-#![cfg_attr(not(feature = "srp-aws-lc"), forbid(unsafe_code))]
-#![cfg_attr(feature = "srp-aws-lc", deny(unsafe_code))]
+// Two modules may be unsafe, and say why: `srp::group::aws_lc`, the calls into AWS-LC, and `tls::ffi`, those into OpenSSL.
+#![cfg_attr(not(any(feature = "srp-aws-lc", feature = "openssl")), forbid(unsafe_code))]
+#![cfg_attr(any(feature = "srp-aws-lc", feature = "openssl"), deny(unsafe_code))]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod binding;

@@ -1,4 +1,5 @@
-//! Every mechanism that is compiled in, under its registered name.
+//! Every mechanism that is compiled in, under its registered name: those above TLS in [`all`], those inside TLS, which no
+//! SASL exchange can run, in `in_tls` (with the feature `openssl`).
 //!
 //! The command line, the session, the tests and the benches loop over [`all`]; a new mechanism is one more row
 //! here and nothing else.
@@ -14,8 +15,12 @@ use crate::mechanism::{Mechanism, MechanismName, Properties};
 use crate::prep::Preparation;
 use crate::secret::{Password, SecretBytes};
 
+#[cfg(feature = "openssl")]
+mod in_tls;
 mod stores;
 
+#[cfg(feature = "openssl")]
+pub use in_tls::{RegisteredTls, TlsClientSetup, TlsServerSetup, find_in_tls, in_tls};
 pub use stores::{MemoryStore, SharedPassword};
 
 /// Rules of this module.
@@ -198,7 +203,7 @@ impl std::fmt::Debug for Registered {
     }
 }
 
-/// Every mechanism that is compiled in, in this crate's order of preference.
+/// Every mechanism above TLS that is compiled in, in this crate's order of preference.
 #[must_use]
 pub fn all() -> &'static [Registered] {
     ROWS

@@ -488,6 +488,10 @@ fn reasons(refused: &[(MechanismName, &'static str)], none: &str) -> String {
 }
 
 fn reason_against(name: &MechanismName, floor: Floor) -> Option<&'static str> {
+    #[cfg(feature = "openssl")]
+    if registry::find_in_tls(name).is_ok() {
+        return Some("proven inside TLS, not by SASL");
+    }
     let Ok(row) = registry::find(name) else {
         return Some("not known here");
     };

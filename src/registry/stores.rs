@@ -181,6 +181,11 @@ impl SharedPassword {
             return Record::enroll(keys, &self.authcid, password.expose(), ksf, rng)
                 .map(|(record, _)| Credential::Opaque(record));
         }
+        #[cfg(feature = "openssl")]
+        if *mechanism == crate::tls::srp::NAME {
+            let (authcid, password, preparation) = (&self.authcid, &self.password, self.preparation);
+            return crate::tls::srp::enroll(mechanism, authcid, password, preparation, rng);
+        }
         find(mechanism)?.enroll(&self.authcid, &self.password, self.preparation, rng)
     }
 
