@@ -264,13 +264,6 @@ impl Outcome {
         self
     }
 
-    /// The same as part of a larger mechanism.
-    #[allow(dead_code, reason = "used by what ends in the handshake of another mechanism")]
-    pub(crate) fn with_mechanism(mut self, mechanism: MechanismName) -> Self {
-        self.mechanism = mechanism;
-        self
-    }
-
     #[allow(dead_code, reason = "used by the mechanisms that agree on a key")]
     pub(crate) fn with_key(mut self, key: SessionKey) -> Self {
         self.key = Some(key);

@@ -105,6 +105,9 @@ pub fn find_in_tls(name: &MechanismName) -> Result<&'static RegisteredTls> {
 }
 
 static ROWS: &[RegisteredTls] = &[
+    // The handshake at its end: CPace before it is `cpace::psk`.
+    #[cfg(feature = "cpace")]
+    psk_row(crate::cpace::psk::NAME),
     psk_row(psk::TLS13_PSK),
     psk_row(psk::TLS12_ECDHE_PSK),
     RegisteredTls {
@@ -126,9 +129,9 @@ static ROWS: &[RegisteredTls] = &[
 const fn psk_row(name: MechanismName) -> RegisteredTls {
     RegisteredTls {
         name,
-        properties: psk::properties,
+        properties: psk::whole,
         client: |name, setup| match setup {
-            TlsClientSetup::Key(credential) if credential.suite().mechanism() == *name => {
+            TlsClientSetup::Key(credential) if credential.mechanism() == name => {
                 PskClientConfig::new(credential)?.mechanism()
             }
             _ => Err(wrong(name)),

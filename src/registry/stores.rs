@@ -186,6 +186,10 @@ impl SharedPassword {
             let (authcid, password, preparation) = (&self.authcid, &self.password, self.preparation);
             return crate::tls::srp::enroll(mechanism, authcid, password, preparation, rng);
         }
+        #[cfg(feature = "cpace")]
+        if *mechanism == crate::cpace::psk::NAME {
+            return crate::cpace::enroll(mechanism, &self.authcid, &self.password, self.preparation, rng);
+        }
         find(mechanism)?.enroll(&self.authcid, &self.password, self.preparation, rng)
     }
 

@@ -28,6 +28,8 @@ use zeroize::{Zeroize, Zeroizing};
 use super::TlsMechanism;
 use super::ffi::{self, Answers};
 use super::openssl::{HandshakeMechanism, OpensslEndpoint, Proof, RecordSize, context, set_groups, setup};
+#[cfg(feature = "cpace")]
+use crate::cpace::psk::OneTimePsk;
 use crate::error::{Error, ErrorKind, Result, Rule};
 use crate::ksf::Ksf;
 use crate::mechanism::{Guessing, MechanismName, Place, Properties, Side};
@@ -238,13 +240,6 @@ impl PreSharedKey {
         ksf.stretch_into(prepared.expose(), &salt, &mut octets)?;
         Ok(Self(SecretBytes::new(std::mem::take(&mut *octets))))
     }
-
-    /// The output of a PAKE or another key exchange that has authenticated both sides; 16 octets or more.
-    #[allow(dead_code, reason = "for the PAKEs that run before TLS")]
-    pub(crate) fn agreed(octets: &[u8]) -> Self {
-        debug_assert!((PRESHARED_MIN..=PRESHARED_MAX).contains(&octets.len()));
-        Self(octets.into())
-    }
 }
 
 /// Each item behind its length as 8 octets, big-endian.
@@ -255,6 +250,7 @@ fn items(items: &[&[u8]]) -> Vec<u8> {
 /// A key for one [`Suite`] with its name on the wire, and whom it stands for.
 #[derive(Clone)]
 pub struct PskCredential {
+    mechanism: MechanismName,
     suite: Suite,
     identity: Vec<u8>,
     key: SecretBytes,
@@ -281,6 +277,7 @@ impl PskCredential {
             identity.push_str(&format!("{octet:02x}"));
         }
         Self {
+            mechanism: suite.mechanism(),
             suite,
             identity: identity.into_bytes(),
             key: SecretBytes::new(derive(KEY_LABEL, suite.key_len())),
@@ -302,11 +299,34 @@ impl PskCredential {
             return Err(Error::new(&rules::BAD_IDENTITY));
         }
         Ok(Self {
+            mechanism: suite.mechanism(),
             suite,
             identity: identity.to_vec(),
             key: key.0.clone(),
             authcid: String::from_utf8_lossy(identity).into_owned(),
         })
+    }
+
+    /// The key that CPace agreed on before TLS, for one handshake: `initiator` is the TLS client.
+    ///
+    /// # Security
+    /// To be used once, by both sides.
+    #[cfg(feature = "cpace")]
+    #[must_use]
+    pub fn once(key: &OneTimePsk, initiator: &str) -> Self {
+        Self {
+            mechanism: crate::cpace::psk::NAME,
+            suite: Suite::Tls13Sha256,
+            identity: key.identity().as_bytes().to_vec(),
+            key: key.key().clone(),
+            authcid: initiator.to_owned(),
+        }
+    }
+
+    /// The mechanism that ends in a handshake with this key.
+    #[must_use]
+    pub fn mechanism(&self) -> &MechanismName {
+        &self.mechanism
     }
 
     /// What the key is for.
@@ -559,6 +579,15 @@ pub fn properties(name: &MechanismName) -> Properties {
     }
 }
 
+/// What the mechanism that ends in a handshake with a key promises.
+pub(crate) fn whole(name: &MechanismName) -> Properties {
+    #[cfg(feature = "cpace")]
+    if *name == crate::cpace::psk::NAME {
+        return crate::cpace::psk::properties();
+    }
+    properties(name)
+}
+
 fn is_psk_handshake(ssl: &SslRef, tls12: bool) -> bool {
     if tls12 {
         let suite = ssl.current_cipher().and_then(|cipher| cipher.standard_name());
@@ -579,11 +608,11 @@ impl Answers for Client {
 
 impl Proof for Client {
     fn name(&self) -> MechanismName {
-        self.0.suite.mechanism()
+        self.0.mechanism.clone()
     }
 
     fn properties(&self) -> Properties {
-        properties(&self.name())
+        whole(&self.name())
     }
 
     fn proven(&self, ssl: &SslRef) -> Option<String> {
@@ -601,6 +630,8 @@ struct Server {
 struct Asked {
     /// Whose key was last given; nobody's for one that was made up.
     authcid: Option<String>,
+    /// What that key is part of, where it is part of something.
+    mechanism: Option<MechanismName>,
     failure: Option<Error>,
 }
 
@@ -624,22 +655,24 @@ impl Answers for Server {
                 return None;
             }
         };
-        let (authcid, key) = match found {
-            Some(found) => (Some(found.authcid.clone()), found.key),
-            None => (None, nobodys),
+        let (authcid, mechanism, key) = match found {
+            Some(found) => (Some(found.authcid), Some(found.mechanism), found.key),
+            None => (None, None, nobodys),
         };
-        self.asked().authcid = authcid;
+        let mut asked = self.asked();
+        (asked.authcid, asked.mechanism) = (authcid, mechanism);
         Some(key)
     }
 }
 
 impl Proof for Server {
     fn name(&self) -> MechanismName {
-        if self.tls12 { TLS12_ECDHE_PSK } else { TLS13_PSK }
+        let name = if self.tls12 { TLS12_ECDHE_PSK } else { TLS13_PSK };
+        self.asked().mechanism.clone().unwrap_or(name)
     }
 
     fn properties(&self) -> Properties {
-        properties(&self.name())
+        whole(&self.name())
     }
 
     fn proven(&self, ssl: &SslRef) -> Option<String> {

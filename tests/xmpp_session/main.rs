@@ -7,6 +7,8 @@ mod chaos;
 mod endings;
 mod guesses;
 mod hosts;
+#[cfg(all(feature = "openssl", feature = "cpace"))]
+mod in_tls;
 mod kit;
 mod volume;
 mod wire;

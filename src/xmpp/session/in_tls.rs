@@ -88,7 +88,7 @@ impl Prepared {
             let (credential, guess) = before.finish(place, [ours, theirs])?;
             let identity = credential.authcid().to_owned();
             let mechanism = psk_client(credential, place)?;
-            return Proving::start(Side::Client, mechanism, name, identity, guess);
+            return Proving::start(Side::Client, mechanism, identity, guess);
         }
         let _ = (ours, theirs);
         let guess = reserve(config.guesses.as_ref(), place.responder, place, &name, Side::Client)?;
@@ -106,7 +106,7 @@ impl Prepared {
             }
             _ => return Err(Error::new(&rules::OTHER_METHOD).about(method.name())),
         };
-        Proving::start(Side::Client, mechanism, name, identity, guess)
+        Proving::start(Side::Client, mechanism, identity, guess)
     }
 }
 
@@ -130,7 +130,7 @@ pub(super) fn respond(
             let (answer, credential, guess) = before::answer(config, place, [offer, &answer], guess, rng)?;
             let identity = credential.authcid().to_owned();
             let mechanism = psk_server(Arc::new(credential), place)?;
-            Ok((answer, Proving::start(Side::Server, mechanism, name, identity, guess)?))
+            Ok((answer, Proving::start(Side::Server, mechanism, identity, guess)?))
         }
         Method::Psk => {
             // Where there is no key for this peer, no name is known, and the handshake fails as with a wrong key.
@@ -140,12 +140,12 @@ pub(super) fn respond(
             };
             let mechanism = psk_server(store, place)?;
             let identity = place.initiator.to_string();
-            Ok((answer, Proving::start(Side::Server, mechanism, name, identity, guess)?))
+            Ok((answer, Proving::start(Side::Server, mechanism, identity, guess)?))
         }
         Method::Srp => {
             let srp = SrpServerConfig::new(config.credentials.clone())?;
             let mechanism = srp.with_record_size(place.record())?.mechanism()?;
-            Ok((answer, Proving::start(Side::Server, mechanism, name, place.authcid(), guess)?))
+            Ok((answer, Proving::start(Side::Server, mechanism, place.authcid(), guess)?))
         }
         _ => {
             let _ = (offer, rng);
@@ -166,7 +166,7 @@ fn reserve(
     name: &MechanismName,
     side: Side,
 ) -> Result<Running> {
-    let properties = registry::find(name)?.properties();
+    let properties = registry::find_in_tls(name)?.properties();
     let first_test = match side {
         Side::Client => properties.client_test,
         Side::Server => properties.server_test,
@@ -197,12 +197,12 @@ mod before {
 
     use super::Place;
     use crate::cpace::SHARE_LEN;
-    use crate::cpace::psk::{Answered, NAME, Offered, Offers, OneTimePsk, Run, SUITE};
+    use crate::cpace::psk::{Answered, NAME, Offered, Offers, Run, SUITE};
     use crate::error::{Error, Result};
     use crate::guess::Running;
     use crate::mechanism::Side;
     use crate::registry::{self, Credential};
-    use crate::tls::psk::{PreSharedKey, PskCredential, Suite};
+    use crate::tls::psk::PskCredential;
     use crate::xmpp::jingle::{self, Security};
     use crate::xmpp::session::{InitiatorConfig, ResponderConfig, rules};
 
@@ -237,7 +237,7 @@ mod before {
             let yb = share(theirs)?;
             let offers = Offers { initiator: &ours.canonical(), responder: &theirs.canonical() };
             let key = self.offered.finish(run(place), offers, yb)?;
-            Ok((credential(&key)?, self.guess))
+            Ok((PskCredential::once(&key, &place.authcid()), self.guess))
         }
     }
 
@@ -263,7 +263,7 @@ mod before {
         let offers = Offers { initiator: &offer.canonical(), responder: &answer.canonical() };
         let key = answered.finish(run(place), offers)?;
         guess.answer();
-        Ok((answer, credential(&key)?, guess))
+        Ok((answer, PskCredential::once(&key, &place.authcid()), guess))
     }
 
     fn run<'a>(place: &Place<'a>) -> Run<'a> {
@@ -279,10 +279,5 @@ mod before {
         share
             .try_into()
             .map_err(|_| Error::new(&jingle::rules::BAD_SECURITY).about("the length of the share"))
-    }
-
-    fn credential(key: &OneTimePsk) -> Result<PskCredential> {
-        let psk = PreSharedKey::agreed(key.key().expose());
-        PskCredential::raw(key.identity().as_bytes(), &psk, Suite::Tls13Sha256)
     }
 }

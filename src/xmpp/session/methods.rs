@@ -1,15 +1,14 @@
 //! Which TLS method a session takes: what a policy means for the offer, and what may be taken of one.
 
 use crate::error::{Error, Result};
-use crate::mechanism::{MechanismName, Place};
-use crate::registry;
+use crate::mechanism::MechanismName;
 use crate::sasl::{self, Policy};
 use crate::xmpp::jingle::{Method, Security};
 
 use super::rules;
 
 /// The mechanisms that are methods of their own.
-const IN_TLS: [(Method, MechanismName); 3] = [
+static IN_TLS: [(Method, MechanismName); 3] = [
     (Method::CpacePsk, MechanismName::from_static("CPACE-R255-PSK")),
     (Method::Psk, MechanismName::from_static("TLS13-PSK")),
     (Method::Srp, MechanismName::from_static("TLS-SRP")),
@@ -28,18 +27,21 @@ impl Acceptable {
     /// # Errors
     /// [`sasl::rules::NOTHING_ACCEPTABLE`].
     pub(super) fn of(policy: &Policy) -> Result<Self> {
-        policy.check()?;
-        let (mut methods, mut sasl) = (Vec::new(), Vec::new());
-        for name in policy.acceptable() {
-            let Some(method) = method(&name) else { continue };
-            if method == Method::X509 {
-                sasl.push(name);
-            }
+        let (sasl, in_tls) = (policy.acceptable(), policy.acceptable_in_tls());
+        let mut methods = Vec::new();
+        for name in policy.preference() {
+            let method = match IN_TLS.iter().find(|(_, known)| known == name) {
+                Some((method, _)) if in_tls.contains(name) => *method,
+                None if sasl.contains(name) => Method::X509,
+                // Not acceptable, or for other transports: TLS 1.2 with a pre-shared key.
+                _ => continue,
+            };
             if !methods.contains(&method) {
                 methods.push(method);
             }
         }
         if methods.is_empty() {
+            policy.check()?;
             return Err(
                 Error::new(&sasl::rules::NOTHING_ACCEPTABLE).about("no method of a session over XMPP")
             );
@@ -50,15 +52,6 @@ impl Acceptable {
     pub(super) fn has(&self, method: Method) -> bool {
         self.methods.contains(&method)
     }
-}
-
-/// How a session runs that mechanism.
-fn method(name: &MechanismName) -> Option<Method> {
-    if let Some((method, _)) = IN_TLS.iter().find(|(_, known)| known == name) {
-        return Some(*method);
-    }
-    let place = registry::find(name).ok()?.properties().place;
-    (place == Place::AboveTls).then_some(Method::X509)
 }
 
 /// The mechanism that a method runs, where it runs one.

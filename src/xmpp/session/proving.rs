@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::guess::Running;
-use crate::mechanism::{MechanismName, Side, Step};
+use crate::mechanism::{Side, Step};
 use crate::tls::{TlsMechanism, Tunnel, Verified};
 
 use super::rules;
@@ -10,8 +10,6 @@ use super::rules;
 /// One side of the handshake, until it has proven who is there.
 pub(super) struct Proving {
     mechanism: Box<dyn TlsMechanism>,
-    /// What was run as a whole: the part before TLS gives the name where there is one.
-    name: MechanismName,
     /// Who must have been proven.
     identity: String,
     guess: Running,
@@ -34,7 +32,6 @@ impl Proving {
     pub(super) fn start(
         side: Side,
         mut mechanism: Box<dyn TlsMechanism>,
-        name: MechanismName,
         identity: String,
         guess: Running,
     ) -> Result<Box<Self>> {
@@ -45,7 +42,7 @@ impl Proving {
                 Step::Finished { .. } => return Err(Error::new(&rules::OUT_OF_ORDER)),
             }
         }
-        Ok(Box::new(Self { mechanism, name, identity, guess, out }))
+        Ok(Box::new(Self { mechanism, identity, guess, out }))
     }
 
     /// Appends what waits to be sent; from now on the peer may have tested a password with it.
@@ -80,7 +77,6 @@ impl Proving {
                 if outcome.authcid() != self.identity {
                     return Err(Error::new(&rules::OTHER_IDENTITY).about(outcome.authcid()));
                 }
-                let outcome = outcome.with_mechanism(self.name);
                 self.mechanism.into_tunnel(outcome).map(Progress::Proven)
             }
         }
