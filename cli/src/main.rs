@@ -13,6 +13,7 @@ mod output;
 mod password;
 mod serve;
 mod talk;
+mod tcp;
 mod vectors;
 
 use std::process::ExitCode;

@@ -12,6 +12,7 @@ use crate::mechanism::{MechanismName, Outcome, Side};
 
 #[cfg(any(feature = "aws-lc-rs", feature = "ring"))]
 pub mod certificate;
+mod deferred;
 #[cfg(feature = "vectors")]
 pub mod exporter;
 #[cfg(feature = "openssl")]
@@ -27,6 +28,7 @@ pub mod psk;
 #[cfg(feature = "openssl")]
 pub mod srp;
 
+pub use deferred::Deferred;
 pub use fingerprint::Fingerprint;
 pub use mechanism::TlsMechanism;
 
