@@ -19,13 +19,11 @@ use countersign::tls::psk::{
 };
 use countersign::tls::{self, Handshake, TlsMechanism, Tunnel, UNREAD_MAX, Verified, openssl as endpoint};
 use countersign::{Password, Side, mechanism, system_rng};
-use kit::{Bare, Ends, Party, carry, every_octet_matters, records, run, run_edited, say};
-use openssl::asn1::Asn1Time;
+use kit::{Bare, Ends, Party, carry, every_octet_matters, records, run, run_edited, say, self_signed};
 use openssl::hash::{MessageDigest, hash};
 use openssl::pkey::PKey;
 use openssl::sign::Signer;
 use openssl::ssl::{SslContext, SslMethod, SslOptions, SslVersion};
-use openssl::x509::X509;
 
 const ALICE: &str = "alice@example.org";
 const BOB: &str = "bob@example.net";
@@ -686,13 +684,7 @@ fn tls12_goes_by_the_exporter_of_rfc9266_and_needs_extended_master_secret() {
 
 #[test]
 fn a_server_with_a_certificate_and_no_key_is_refused() {
-    let key = PKey::ec_gen("prime256v1").unwrap();
-    let mut certificate = X509::builder().unwrap();
-    certificate.set_pubkey(&key).unwrap();
-    certificate.set_not_before(&Asn1Time::days_from_now(0).unwrap()).unwrap();
-    certificate.set_not_after(&Asn1Time::days_from_now(1).unwrap()).unwrap();
-    certificate.sign(&key, MessageDigest::sha256()).unwrap();
-    let certificate = certificate.build();
+    let (key, certificate) = self_signed();
     for suite in SUITES {
         let version = if suite == Suite::Tls12 { SslVersion::TLS1_2 } else { SslVersion::TLS1_3 };
         let context = bare(version, |context| {

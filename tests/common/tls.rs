@@ -6,7 +6,11 @@ use std::io::{ErrorKind, Read, Write};
 use countersign::error::Result;
 use countersign::mechanism::{Outcome, Step};
 use countersign::tls::{TlsMechanism, Tunnel, Verified};
+use openssl::asn1::Asn1Time;
+use openssl::hash::MessageDigest;
+use openssl::pkey::{PKey, Private};
 use openssl::ssl::{Ssl, SslContext, SslStream};
+use openssl::x509::X509;
 
 /// What came of it on either side, and what crossed.
 pub struct Ends {
@@ -212,4 +216,16 @@ impl Bare {
         }
         (self, client.end())
     }
+}
+
+/// A key and a certificate for it that nobody vouches for.
+pub fn self_signed() -> (PKey<Private>, X509) {
+    let key = PKey::ec_gen("prime256v1").expect("a key");
+    let mut certificate = X509::builder().expect("a certificate");
+    let day = |n| Asn1Time::days_from_now(n).expect("a time");
+    certificate.set_not_before(&day(0)).expect("a time");
+    certificate.set_not_after(&day(1)).expect("a time");
+    certificate.set_pubkey(&key).expect("the key");
+    certificate.sign(&key, MessageDigest::sha256()).expect("a signature");
+    (key, certificate.build())
 }
