@@ -264,6 +264,8 @@ impl OpensslEndpoint {
         }
         let ssl = self.stream.ssl();
         if ssl.version2() == Some(SslVersion::TLS1_2) && !ffi::has_extended_master_secret(ssl) {
+            // OpenSSL cannot be told to refuse this itself, so the handshake is over: a close, not an alert.
+            let _ = self.stream.shutdown();
             return Err(Error::new(&rules::NO_EXTENDED_MASTER_SECRET));
         }
         let proven = self.proof.proven(ssl).ok_or_else(|| Error::new(&rules::NOT_PROVEN))?;
