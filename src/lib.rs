@@ -21,6 +21,7 @@
 //! | `scram`, `cpace`, `spake2plus` (default), `opaque`, `srp` | that family | no |
 //! | `records` | records as text | no |
 //! | `aws-lc-rs`, `ring` | the tunnel on rustls with that provider | yes |
+//! | `openssl`, `openssl-vendored` | TLS-PSK and TLS-SRP on the system's OpenSSL, or on one built along | yes |
 //! | `xmpp` | sans-I/O sessions over stanzas | no |
 //! | `tokio` | the driver and a small XMPP client | no |
 //! | `demo-server` | the XMPP server for demos and tests, with its attacks | yes |
@@ -28,10 +29,17 @@
 //!
 //! The README has a complete example with both ends in one program. How the parts hang together stands in
 //! `docs/design.md`, which attack is stopped where in `docs/attacks.md`.
-// The files that may be unsafe, each of which says why at its top: `srp::group::aws_lc` calls AWS-LC; `pbkdf2::sha_ni` and
-// the kernels in `dictionary` call functions that are compiled for processor features. All else is safe.
-#![cfg_attr(not(any(feature = "srp-aws-lc", feature = "scram", feature = "dictionary")), forbid(unsafe_code))]
-#![cfg_attr(any(feature = "srp-aws-lc", feature = "scram", feature = "dictionary"), deny(unsafe_code))]
+// The files that may be unsafe, each of which says why at its top: `srp::group::aws_lc` calls AWS-LC, `tls::ffi` OpenSSL;
+// `pbkdf2::sha_ni` and the kernels in `dictionary` call functions that are compiled for processor features. All else is
+// safe.
+#![cfg_attr(
+    not(any(feature = "srp-aws-lc", feature = "openssl", feature = "scram", feature = "dictionary")),
+    forbid(unsafe_code)
+)]
+#![cfg_attr(
+    any(feature = "srp-aws-lc", feature = "openssl", feature = "scram", feature = "dictionary"),
+    deny(unsafe_code)
+)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod binding;

@@ -1,4 +1,5 @@
-//! Every mechanism that is compiled in, under its registered name.
+//! Every mechanism that is compiled in, under its registered name: those above TLS in [`all`], those inside TLS, which no
+//! SASL exchange can run, in `in_tls` (with the feature `openssl`).
 //!
 //! The command line, the session, the tests and the benches loop over [`all`]; a new mechanism is one more row
 //! here and nothing else.
@@ -14,11 +15,15 @@ use crate::mechanism::{Mechanism, MechanismName, Properties};
 use crate::prep::Preparation;
 use crate::secret::{Password, SecretBytes};
 
+#[cfg(feature = "openssl")]
+mod in_tls;
 mod stores;
 mod work;
 
 #[cfg(feature = "records")]
 pub(crate) use stores::family;
+#[cfg(feature = "openssl")]
+pub use in_tls::{RegisteredTls, TlsClientSetup, TlsServerSetup, find_in_tls, in_tls};
 pub use stores::{MemoryStore, SharedPassword};
 pub use work::Work;
 
@@ -218,7 +223,7 @@ impl std::fmt::Debug for Registered {
     }
 }
 
-/// Every mechanism that is compiled in, in this crate's order of preference.
+/// Every mechanism above TLS that is compiled in, in this crate's order of preference.
 #[must_use]
 pub fn all() -> &'static [Registered] {
     ROWS

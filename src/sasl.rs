@@ -7,7 +7,9 @@ use base64ct::{Base64, Encoding};
 
 use crate::error::{Error, ErrorKind, Result, Rule};
 use crate::guess::{Guess, Running};
-use crate::mechanism::{self, Guessing, MESSAGE_MAX, Mechanism, MechanismName, Outcome, Side, Step};
+use crate::mechanism::{
+    self, Guessing, MESSAGE_MAX, Mechanism, MechanismName, Outcome, Properties, Side, Step,
+};
 use crate::registry;
 
 /// Rules of this module.
@@ -419,10 +421,26 @@ impl Policy {
         self.preference.iter().filter(|name| reason_against(name, self.floor).is_none()).cloned().collect()
     }
 
+    /// What on our list TLS itself proves, in order, after the floor has been applied: no SASL exchange can take it, a session
+    /// over XMPP has methods for it.
+    #[must_use]
+    pub fn acceptable_in_tls(&self) -> Vec<MechanismName> {
+        self.preference.iter().filter(|name| reason_in_tls(name, self.floor).is_none()).cloned().collect()
+    }
+
+    /// Our list, the floor not applied.
+    #[cfg_attr(not(feature = "xmpp"), allow(dead_code, reason = "sessions over XMPP need it"))]
+    pub(crate) fn preference(&self) -> &[MechanismName] {
+        &self.preference
+    }
+
     /// What is on our list and never taken all the same, with the reason: it is below the floor or not known here.
     #[must_use]
     pub fn never(&self) -> Vec<(MechanismName, &'static str)> {
-        let reason = |name: &MechanismName| Some((name.clone(), reason_against(name, self.floor)?));
+        let reason = |name: &MechanismName| {
+            let why = if is_in_tls(name) { reason_in_tls } else { reason_against };
+            Some((name.clone(), why(name, self.floor)?))
+        };
         self.preference.iter().filter_map(reason).collect()
     }
 
@@ -467,7 +485,8 @@ impl Policy {
         let reason = |name: MechanismName| {
             let listed = self.preference.contains(&name);
             let other = if listed { "we prefer another" } else { "not on our list" };
-            let why = reason_against(&name, self.floor).unwrap_or(other);
+            let against = if is_in_tls(&name) { reason_in_tls } else { reason_against };
+            let why = against(&name, self.floor).unwrap_or(other);
             (name, why)
         };
         distinct(offered.iter().cloned()).into_iter().filter(|name| !taken(name)).map(reason).collect()
@@ -487,7 +506,11 @@ fn reasons(refused: &[(MechanismName, &'static str)], none: &str) -> String {
     refused.iter().map(|(name, why)| format!("{name} ({why})")).collect::<Vec<_>>().join(", ")
 }
 
+/// Why no SASL exchange takes it.
 fn reason_against(name: &MechanismName, floor: Floor) -> Option<&'static str> {
+    if is_in_tls(name) {
+        return Some("proven inside TLS, not by SASL");
+    }
     let Ok(row) = registry::find(name) else {
         return Some("not known here");
     };
@@ -495,10 +518,32 @@ fn reason_against(name: &MechanismName, floor: Floor) -> Option<&'static str> {
     if floor >= Floor::Bound && !properties.needs_binding {
         return Some("not bound to the channel");
     }
-    if floor >= Floor::OnlineGuessesOnly
-        && (properties.listener, properties.impostor) != (Guessing::OnlineOnly, Guessing::OnlineOnly)
-    {
-        return Some("an impostor could test passwords offline");
+    guessable(&properties, floor)
+}
+
+/// Why TLS does not prove it.
+fn reason_in_tls(name: &MechanismName, floor: Floor) -> Option<&'static str> {
+    match in_tls(name) {
+        Some(properties) => guessable(&properties, floor),
+        None => Some("not known here"),
     }
+}
+
+fn guessable(properties: &Properties, floor: Floor) -> Option<&'static str> {
+    let offline = (properties.listener, properties.impostor) != (Guessing::OnlineOnly, Guessing::OnlineOnly);
+    (floor >= Floor::OnlineGuessesOnly && offline).then_some("an impostor could test passwords offline")
+}
+
+fn is_in_tls(name: &MechanismName) -> bool {
+    in_tls(name).is_some()
+}
+
+#[cfg(feature = "openssl")]
+fn in_tls(name: &MechanismName) -> Option<Properties> {
+    registry::find_in_tls(name).ok().map(registry::RegisteredTls::properties)
+}
+
+#[cfg(not(feature = "openssl"))]
+fn in_tls(_: &MechanismName) -> Option<Properties> {
     None
 }

@@ -229,6 +229,19 @@ fn python_recomputes_the_examples_of_the_document() {
     assert_eq!(serde_json::from_slice::<Value>(&output.stdout).unwrap(), json!({ "checked": 2 }));
 }
 
+#[test]
+fn python_recomputes_the_examples_of_pake_before_tls() {
+    if !python_is_there() {
+        return;
+    }
+    let root = env!("CARGO_MANIFEST_DIR");
+    let mut command = Command::new("python3");
+    command.arg(format!("{root}/tests/peers/pake_psk_peer.py"));
+    let output = command.args(["check", &format!("{root}/vectors/pake_psk.json")]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(serde_json::from_slice::<Value>(&output.stdout).unwrap(), json!({ "checked": 2 }));
+}
+
 fn hex(octets: &[u8]) -> String {
     octets.iter().map(|octet| format!("{octet:02x}")).collect()
 }

@@ -5,8 +5,9 @@ use countersign::xmpp::driver::Driver;
 use countersign::xmpp::{InitiatorConfig, Jid};
 
 use crate::account::{AccountArgs, TunnelArgs, endpoint, runtime, with_resource};
-use crate::exit::Failure;
+use crate::exit::{Exit, Failure};
 use crate::talk::{AtEnd, talk};
+use crate::tcp::{self, TcpArgs};
 
 /// Open a tunnel to a peer who listens, then chat or send data
 ///
@@ -17,25 +18,40 @@ use crate::talk::{AtEnd, talk};
   countersign connect --jid alice@home.example --to bob@home.example
   tar c photos | countersign connect --jid alice@home.example --to bob@home.example \\
       --account-password-file account.txt --password-file secret.txt
+  countersign connect --jid alice@home.example --to bob@home.example --auth pake-psk
+  countersign connect --tcp 127.0.0.1:4433 --auth tls-psk --identity alice --key-file key.txt
 
-Both passwords are asked for when no file is given; they never stand on the command line.
+A key for tls-psk has 32 hex digits or more: openssl rand -hex 32. Both passwords are asked for when no file is given; they never stand on the command line.
 Exit codes: see countersign --help.")]
 pub(crate) struct Args {
     #[command(flatten)]
     account: AccountArgs,
     /// The peer, user@domain or user@domain/resource
-    #[arg(long, value_name = "JID")]
-    to: Jid,
+    #[arg(long, value_name = "JID", required_unless_present = "tcp", conflicts_with = "tcp")]
+    to: Option<Jid>,
+    #[command(flatten)]
+    tcp: TcpArgs,
     #[command(flatten)]
     tunnel: TunnelArgs,
 }
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
-    let peer = match args.to.clone().try_into_full() {
+    if let Some(address) = &args.tcp.tcp {
+        let runtime = runtime()?;
+        let result = runtime.block_on(tcp::connect(address, &args.tcp, &args.tunnel));
+        runtime.shutdown_background();
+        return result;
+    }
+    let Some(to) = &args.to else {
+        return Err(Failure::new(Exit::Usage, "no peer is named", "Give --to, or --tcp without XMPP."));
+    };
+    let peer = match to.clone().try_into_full() {
         Ok(full) => full,
         Err(bare) => with_resource(&bare)?,
     };
     let policy = args.tunnel.policy()?;
+    #[cfg(feature = "openssl")]
+    let key = args.tunnel.key_if_needed()?;
     let account_password = args.account.password()?;
     let shared = args.tunnel.password()?;
     let runtime = runtime()?;
@@ -44,6 +60,11 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         let config = InitiatorConfig::new(handle.own_jid().clone(), peer, shared)
             .with_policy(policy)
             .with_limits(args.tunnel.limits());
+        #[cfg(feature = "openssl")]
+        let config = match key {
+            Some(key) => config.with_psk(key),
+            None => config,
+        };
         let talked = async {
             let stream = handle.connect(config, endpoint(Side::Client)?).await?;
             args.tunnel.announce(&stream);

@@ -13,6 +13,7 @@ use crate::account::{AccountArgs, TunnelArgs, endpoint, runtime};
 use crate::exit::{self, Failure};
 use crate::output::{self, Tone};
 use crate::talk::{AtEnd, talk};
+use crate::tcp::{self, TcpArgs};
 
 /// Wait for a peer who proves the shared password, then chat or take data
 ///
@@ -22,26 +23,38 @@ use crate::talk::{AtEnd, talk};
 #[command(after_help = "Examples:
   countersign listen --jid bob@home.example --server 127.0.0.1:5222
   countersign listen --jid bob@home.example --from alice@home.example --password-file secret.txt > backup.tar
+  countersign listen --jid bob@home.example --auth pake-psk
+  countersign listen --tcp 127.0.0.1:4433 --auth tls-psk --identity alice --key-file key.txt
 
-Both passwords are asked for when no file is given; they never stand on the command line.
+A key for tls-psk has 32 hex digits or more: openssl rand -hex 32. Both passwords are asked for when no file is given; they never stand on the command line.
 Exit codes: see countersign --help.")]
 pub(crate) struct Args {
     #[command(flatten)]
     account: AccountArgs,
     /// Take sessions from this account only
-    #[arg(long, value_name = "JID")]
+    #[arg(long, value_name = "JID", conflicts_with = "tcp")]
     from: Option<BareJid>,
     /// End with the first attempt, also when it fails; without this, failed attempts are shown and waiting goes on
     #[arg(long)]
     once: bool,
     #[command(flatten)]
+    tcp: TcpArgs,
+    #[command(flatten)]
     tunnel: TunnelArgs,
 }
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+    if let Some(address) = &args.tcp.tcp {
+        let runtime = runtime()?;
+        let result = runtime.block_on(tcp::listen(address, &args.tcp, &args.tunnel, args.once));
+        runtime.shutdown_background();
+        return result;
+    }
+    let policy = args.tunnel.policy()?;
+    #[cfg(feature = "openssl")]
+    let key = args.tunnel.key_if_needed()?;
     let account_password = args.account.password()?;
     let shared = args.tunnel.password()?;
-    let policy = args.tunnel.policy()?;
     let runtime = runtime()?;
     let result = runtime.block_on(async {
         let client = args.account.log_in(account_password).await?;
@@ -61,6 +74,11 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
                     .with_policy(policy.clone())
                     .with_limits(limits.clone())
                     .with_guesses(guesses.clone());
+                #[cfg(feature = "openssl")]
+                let config = match &key {
+                    Some(key) => config.with_psk(key.clone()),
+                    None => config,
+                };
                 let endpoint = endpoint(Side::Server).ok()?;
                 Some(Acceptance { config, endpoint, rng: Box::new(system_rng()) })
             }

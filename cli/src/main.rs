@@ -15,6 +15,7 @@ mod output;
 mod password;
 mod serve;
 mod talk;
+mod tcp;
 mod vectors;
 
 use std::process::ExitCode;

@@ -27,6 +27,12 @@ impl PasswordArgs {
         Self { password_file }
     }
 
+    /// Whether a file was named.
+    #[cfg(feature = "openssl")]
+    pub(crate) fn is_given(&self) -> bool {
+        self.password_file.is_some()
+    }
+
     /// Reads the password from where the user said, or asks for it without showing it.
     pub(crate) fn read(&self, prompt: &str) -> Result<Password, Failure> {
         match &self.password_file {

@@ -60,7 +60,7 @@ pub(crate) async fn talk(mut stream: E2eStream, at_end: AtEnd) -> Result<(), Fai
 }
 
 /// Reads in a thread of its own: a read from a terminal cannot be cancelled.
-fn read_stdin(lines: bool) -> mpsc::Receiver<io::Result<Vec<u8>>> {
+pub(crate) fn read_stdin(lines: bool) -> mpsc::Receiver<io::Result<Vec<u8>>> {
     let (sender, receiver) = mpsc::channel(WAITING);
     std::thread::spawn(move || {
         let mut stdin = io::stdin().lock();
@@ -118,7 +118,7 @@ fn show(name: Option<&str>, stanza: &Element) -> Result<(), Failure> {
     output::print(format_args!("{}: {text}", name.unwrap_or("peer")))
 }
 
-fn write_stdout(octets: &[u8]) -> Result<(), Failure> {
+pub(crate) fn write_stdout(octets: &[u8]) -> Result<(), Failure> {
     let mut stdout = io::stdout().lock();
     stdout.write_all(octets).and_then(|()| stdout.flush()).map_err(|error| {
         let what = format!("cannot write to stdout: {error}");

@@ -20,6 +20,7 @@ mod client;
 mod credential;
 mod elligator;
 mod protocol;
+pub mod psk;
 mod server;
 pub mod strings;
 mod suite;

@@ -143,24 +143,24 @@ impl Confirmed {
 }
 
 /// A scalar, used for one exchange.
-struct Secret {
+pub(super) struct Secret {
     suite: Suite,
     scalar: Zeroizing<[u8; SCALAR_LEN]>,
 }
 
 impl Secret {
-    fn random(suite: Suite, rng: &mut dyn CryptoRng) -> Self {
+    pub(super) fn random(suite: Suite, rng: &mut dyn CryptoRng) -> Self {
         Self { suite, scalar: suite.sample_scalar(rng) }
     }
 
-    fn share(&self, inputs: Inputs<'_>) -> Result<[u8; SHARE_LEN]> {
+    pub(super) fn share(&self, inputs: Inputs<'_>) -> Result<[u8; SHARE_LEN]> {
         if inputs.prs.is_empty() {
             return Err(Error::new(&rules::EMPTY_PASSWORD));
         }
         Ok(self.suite.generator(inputs.prs, inputs.ci, inputs.sid).share(&self.scalar))
     }
 
-    fn keys(
+    pub(super) fn keys(
         &self,
         sid: &[u8],
         theirs: &[u8; SHARE_LEN],
@@ -179,8 +179,8 @@ impl Secret {
     }
 }
 
-struct Keys {
-    isk: Zeroizing<[u8; KEY_LEN]>,
+pub(super) struct Keys {
+    pub(super) isk: Zeroizing<[u8; KEY_LEN]>,
     mac_key: Zeroizing<[u8; KEY_LEN]>,
     sid_output: Option<[u8; KEY_LEN]>,
 }

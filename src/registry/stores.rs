@@ -143,10 +143,23 @@ impl SharedPassword {
         if let Some((_, record)) = made.records.iter().find(|(known, _)| known == family(mechanism)) {
             return Ok(record.clone());
         }
-        let (user, password, preparation) = (&self.authcid, &self.password, self.preparation);
-        let record = find(mechanism)?.enroll_with(user, password, preparation, &self.work, &mut *made.rng)?;
+        let record = self.make(mechanism, &mut *made.rng)?;
         made.records.push((family(mechanism).to_owned(), record.clone()));
         Ok(record)
+    }
+
+    fn make(&self, mechanism: &MechanismName, rng: &mut dyn CryptoRng) -> Result<Credential> {
+        let (user, password, preparation) = (&self.authcid, &self.password, self.preparation);
+        // The two below authenticate in TLS, or before it, and have no row among the mechanisms of SASL.
+        #[cfg(feature = "openssl")]
+        if *mechanism == crate::tls::srp::NAME {
+            return crate::tls::srp::enroll(mechanism, user, password, preparation, rng);
+        }
+        #[cfg(feature = "cpace")]
+        if *mechanism == crate::cpace::psk::NAME {
+            return crate::cpace::enroll(mechanism, user, password, preparation, &self.work, rng);
+        }
+        find(mechanism)?.enroll_with(user, password, preparation, &self.work, rng)
     }
 
     fn lock(&self) -> MutexGuard<'_, Made> {

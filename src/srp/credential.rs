@@ -191,7 +191,7 @@ impl Verifier {
     /// A record for a user who does not exist, the same for each call.
     ///
     /// v is random instead of a power, which takes no power to make and cannot be told from one: B hides it.
-    pub(super) fn simulated(parameters: &Parameters, seed: &SecretBytes, username: &str) -> Self {
+    pub(crate) fn simulated(parameters: &Parameters, seed: &SecretBytes, username: &str) -> Self {
         let Parameters { dialect, group, prehash } = *parameters;
         let stream = |kind: &[u8], counter: u8| {
             Hash::Sha256.hmac(seed.expose(), &[SIMULATION_LABEL, kind, &[counter], username.as_bytes()])

@@ -12,14 +12,26 @@ use crate::mechanism::{MechanismName, Outcome, Side};
 
 #[cfg(any(feature = "aws-lc-rs", feature = "ring"))]
 pub mod certificate;
+mod deferred;
 #[cfg(any(feature = "dictionary", feature = "vectors"))]
 pub mod exporter;
+#[cfg(feature = "openssl")]
+mod ffi;
 mod fingerprint;
 #[cfg(any(feature = "dictionary", feature = "vectors"))]
 #[cfg_attr(not(feature = "vectors"), allow(dead_code, reason = "the vectors check all of it"))]
 pub(crate) mod key_schedule;
+mod mechanism;
+#[cfg(feature = "openssl")]
+pub mod openssl;
+#[cfg(feature = "openssl")]
+pub mod psk;
+#[cfg(feature = "openssl")]
+pub mod srp;
 
+pub use deferred::Deferred;
 pub use fingerprint::Fingerprint;
+pub use mechanism::TlsMechanism;
 
 /// Most octets that may cross an unverified tunnel in each direction: stream headers, features and SASL.
 pub const AUTHENTICATION_MAX: usize = 512 * 1024;
@@ -102,6 +114,38 @@ pub mod rules {
         source: "RFC 9266 section 4",
         what: "this exporter label gives the channel binding and nothing else",
         advice: "Choose a label of your own, EXPERIMENTAL-… unless it is registered.",
+    };
+    /// The handshake ended on a proof of the peer's that was wrong.
+    pub static NOT_PROVEN: Rule = Rule {
+        id: "tls-not-proven",
+        kind: ErrorKind::AuthenticationFailed,
+        source: "RFC 8446 sections 4.2.11 and 4.4.4, RFC 5054 section 2.5",
+        what: "the peer did not prove the key or password in the TLS handshake",
+        advice: "Compare identity and secret on both sides; if they are the same, somebody stands in between.",
+    };
+    /// The peer ended the handshake with an alert that means, among other things, that our proof was not right.
+    pub static NOT_ACCEPTED: Rule = Rule {
+        id: "tls-not-accepted",
+        kind: ErrorKind::AuthenticationFailed,
+        source: "RFC 8446 section 6.2, RFC 4279 section 2, RFC 5054 section 2.9",
+        what: "the peer refused our TLS handshake",
+        advice: "Compare identity and secret, then versions and cipher suites, on both sides.",
+    };
+    /// TLS 1.2 without the extension that ties the keys to the whole handshake.
+    pub static NO_EXTENDED_MASTER_SECRET: Rule = Rule {
+        id: "tls-no-extended-master-secret",
+        kind: ErrorKind::PeerIncompatible,
+        source: "RFC 7627, RFC 9266 section 4.2",
+        what: "the peer speaks TLS 1.2 without extended master secret",
+        advice: "Update the peer's TLS library, or use TLS 1.3.",
+    };
+    /// TLS 1.2 has no way to new keys here.
+    pub static NO_KEY_UPDATE: Rule = Rule {
+        id: "tls-no-key-update",
+        kind: ErrorKind::PolicyRefused,
+        source: "RFC 8446 section 4.6.3",
+        what: "TLS 1.2 has no key update, and we do not renegotiate",
+        advice: "Open a new tunnel, or use TLS 1.3.",
     };
     /// A record size no TLS record can have.
     pub static RECORD_SIZE: Rule = Rule {

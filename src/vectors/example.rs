@@ -201,7 +201,7 @@ pub(super) mod document {
             let document = [before, self.begin, &render(cases), self.end, after].concat();
             fs::write(Self::path(self.document), document).unwrap();
             let file = json!({
-                "source": "computed for this project: the examples of docs/sasl-pake.md",
+                "source": format!("computed for this project: the examples of {}", self.document),
                 "derived": true,
                 "verification": { "recomputed": true, "method": method },
                 "count": cases.len(),

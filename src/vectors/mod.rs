@@ -18,6 +18,8 @@ mod kdf;
 mod opaque;
 #[cfg(feature = "opaque")]
 mod opaque_3dh;
+#[cfg(feature = "cpace")]
+mod pake;
 mod prep;
 #[cfg(feature = "srp")]
 mod sasl_srp;
@@ -137,6 +139,7 @@ static FILES: &[File] = files![
     "hkdf_rfc5869.json",
     "opaque_rfc9807.json",
     "opaque_sasl.json",
+    "pake_psk.json",
     "pbkdf2_rfc6070.json",
     "pbkdf2_scrypt_rfc7914.json",
     "precis_opaquestring_rfc8265.json",
@@ -180,6 +183,10 @@ static FAMILIES: &[Family] = &[
     Family { name: "opaque", check: opaque::check },
     #[cfg(not(feature = "opaque"))]
     Family { name: "opaque", check: not_implemented },
+    #[cfg(feature = "cpace")]
+    Family { name: "pake", check: pake::check },
+    #[cfg(not(feature = "cpace"))]
+    Family { name: "pake", check: not_implemented },
     Family { name: "pbkdf2", check: kdf::pbkdf2_or_scrypt },
     Family { name: "precis", check: prep::opaque_string },
     Family { name: "sasl", check: sasl },

@@ -4,6 +4,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use base64ct::{Base64, Encoding};
 use jid::Jid;
 use minidom::Element;
 use rxml::xml_ncname;
@@ -446,6 +447,36 @@ fn read_transport(transport: Reader<'_>) -> Result<Transport> {
 #[allow(clippy::exhaustive_structs, reason = "the element is empty")]
 pub struct Description;
 
+/// How TLS finds out who is there. A `<security/>` may name methods that are none of these.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Method {
+    /// Certificates; a SASL mechanism follows inside.
+    X509,
+    /// TLS-SRP (RFC 5054).
+    Srp,
+    /// An external pre-shared key of TLS 1.3 that both sides hold.
+    Psk,
+    /// An external pre-shared key that CPace agrees on before TLS.
+    CpacePsk,
+}
+
+impl Method {
+    /// All methods.
+    pub const ALL: [Self; 4] = [Self::X509, Self::Srp, Self::Psk, Self::CpacePsk];
+
+    /// The name: the first two are those of the draft, the others our own.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::X509 => "x509",
+            Self::Srp => "srp",
+            Self::Psk => "urn:countersign:e2e:0#psk",
+            Self::CpacePsk => "urn:countersign:e2e:0#cpace-psk",
+        }
+    }
+}
+
 /// The `<security/>` element: what a side says in the open about the protection to come. Parsed strictly: whatever is
 /// not known here is an error, because everything in it is proven later.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -453,6 +484,7 @@ pub struct Security {
     fingerprint: Option<Fingerprint>,
     methods: Vec<String>,
     mechanisms: Vec<MechanismName>,
+    pake: Option<Pake>,
 }
 
 impl Security {
@@ -462,8 +494,22 @@ impl Security {
         fingerprint: Option<Fingerprint>,
         mechanisms: impl IntoIterator<Item = MechanismName>,
     ) -> Self {
-        let methods = fingerprint.map(|_| "x509".to_owned()).into_iter().collect();
-        Self { fingerprint, methods, mechanisms: mechanisms.into_iter().collect() }
+        Self { fingerprint, mechanisms: mechanisms.into_iter().collect(), ..Self::default() }
+            .with_methods(fingerprint.map(|_| Method::X509))
+    }
+
+    /// Names these TLS methods, in this order, and no others.
+    #[must_use]
+    pub fn with_methods(mut self, methods: impl IntoIterator<Item = Method>) -> Self {
+        self.methods = methods.into_iter().map(|method| method.name().to_owned()).collect();
+        self
+    }
+
+    /// Adds a share of a PAKE: of [`Method::CpacePsk`], in the suite that the document names.
+    #[must_use]
+    pub fn with_share(mut self, suite: impl Into<String>, share: impl Into<Vec<u8>>) -> Self {
+        self.pake = Some(Pake { suite: suite.into(), share: share.into() });
+        self
     }
 
     /// The fingerprint of the certificate that this side will use.
@@ -477,16 +523,29 @@ impl Security {
         self.methods.iter().map(String::as_str)
     }
 
+    /// Whether this side names that TLS method.
+    #[must_use]
+    pub fn has_method(&self, method: Method) -> bool {
+        self.methods().any(|name| name == method.name())
+    }
+
     /// The SASL mechanisms that this side would take.
     pub fn mechanisms(&self) -> impl Iterator<Item = &MechanismName> {
         self.mechanisms.iter()
     }
 
+    /// The share of the PAKE, with its suite.
+    #[must_use]
+    pub fn share(&self) -> Option<(&str, &[u8])> {
+        self.pake.as_ref().map(|pake| (pake.suite.as_str(), &pake.share[..]))
+    }
+
     /// The same octets on both sides, whatever prefixes, quotes and order of attributes the servers made of it.
     ///
-    /// Three lists follow each other: the fingerprint (none or one item of 32 octets), the names of the methods,
-    /// the names of the mechanisms; names in UTF-8 and in the order of the element. A list is the number of its items and
-    /// then the items, an item is its length and then its octets; each number takes 8 octets, big-endian.
+    /// Four lists follow each other: the fingerprint (none or one item of 32 octets), the names of the methods,
+    /// the names of the mechanisms, the PAKE (none, or two items: the suite, the share); names in UTF-8 and in the order of
+    /// the element. A list is the number of its items and then the items, an item is its length and then its octets; each
+    /// number takes 8 octets, big-endian.
     #[must_use]
     pub fn canonical(&self) -> Vec<u8> {
         fn list<'a>(octets: &mut Vec<u8>, items: impl Iterator<Item = &'a [u8]>) {
@@ -502,6 +561,7 @@ impl Security {
         list(&mut octets, fingerprint.iter().map(|fingerprint| &fingerprint.octets()[..]));
         list(&mut octets, self.methods().map(str::as_bytes));
         list(&mut octets, self.mechanisms().map(|name| name.as_str().as_bytes()));
+        list(&mut octets, self.share().into_iter().flat_map(|(suite, share)| [suite.as_bytes(), share]));
         octets
     }
 
@@ -519,21 +579,28 @@ impl Security {
         };
         let mechanism =
             |name: &MechanismName| Element::builder("mechanism", ns::E2E).append(name.as_str()).build();
+        let pake = |pake: &Pake| {
+            Element::builder("pake", ns::E2E)
+                .attr(xml_ncname!("suite").to_owned(), &pake.suite)
+                .append(Base64::encode_string(&pake.share))
+                .build()
+        };
         Element::builder("security", ns::XTLS)
             .append_all(self.fingerprint.map(fingerprint))
             .append_all(self.methods.iter().map(method))
             .append_all(self.mechanisms.iter().map(mechanism))
+            .append_all(self.pake.as_ref().map(pake))
             .build()
     }
 
-    /// Parses strictly.
+    /// Parses strictly. There is a PAKE where its method is named, and nowhere else.
     ///
     /// # Errors
     /// [`rules::BAD_SECURITY`]; [`crate::mechanism::rules::BAD_NAME`].
     pub fn from_element(element: &Element) -> Result<Self> {
         let security = Reader::new(element, "security", ns::XTLS, &rules::BAD_SECURITY)?;
         security.only_attributes(&[])?;
-        let (mut fingerprint, mut methods, mut mechanisms) = (None, Vec::new(), Vec::new());
+        let (mut fingerprint, mut methods, mut mechanisms, mut pake) = (None, Vec::new(), Vec::new(), None);
         for child in security.children()? {
             let part = security.child(child);
             if child.is("fingerprint", ns::XTLS) {
@@ -547,12 +614,32 @@ impl Security {
                 part.only_attributes(&[])?;
                 part.no_children()?;
                 mechanisms.push(part.text().parse()?);
+            } else if child.is("pake", ns::E2E) {
+                security.once(&mut pake, "pake", read_pake(part)?)?;
             } else {
                 return Err(security.broken(child.name()));
             }
         }
-        Ok(Self { fingerprint, methods, mechanisms })
+        let parsed = Self { fingerprint, methods, mechanisms, pake };
+        if parsed.has_method(Method::CpacePsk) != parsed.pake.is_some() {
+            return Err(security.broken("pake"));
+        }
+        Ok(parsed)
     }
+}
+
+/// One side's share of a PAKE.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Pake {
+    suite: String,
+    share: Vec<u8>,
+}
+
+fn read_pake(pake: Reader<'_>) -> Result<Pake> {
+    pake.only_attributes(&["suite"])?;
+    pake.no_children()?;
+    let share = Base64::decode_vec(&pake.text()).map_err(|_| pake.broken("pake"))?;
+    Ok(Pake { suite: pake.attribute("suite")?.to_owned(), share })
 }
 
 /// The one hash of fingerprints that is in use.
@@ -692,6 +779,39 @@ mod tests {
     }
 
     #[test]
+    fn methods_and_a_share_both_ways() {
+        let literal = "<security xmlns='urn:xmpp:jingle:security:xtls:0'>\
+            <method name='urn:countersign:e2e:0#cpace-psk'/><method name='urn:countersign:e2e:0#psk'/>\
+            <method name='srp'/><pake xmlns='urn:countersign:e2e:0' suite='S'>AQI=</pake></security>";
+        let security = Security::new(None, [])
+            .with_methods([Method::CpacePsk, Method::Psk, Method::Srp])
+            .with_share("S", [1, 2]);
+        assert_eq!(security.to_element(), literal.parse().unwrap());
+        let read = Security::from_element(&literal.parse().unwrap()).unwrap();
+        assert_eq!(read, security);
+        assert_eq!(read.share(), Some(("S", &[1, 2][..])));
+        assert_eq!(Method::ALL.map(|method| read.has_method(method)), [false, true, true, true]);
+    }
+
+    #[test]
+    fn a_share_stands_where_its_method_is_named() {
+        let pake = "<pake xmlns='urn:countersign:e2e:0' suite='S'>AQI=</pake>";
+        let method = "<method name='urn:countersign:e2e:0#cpace-psk'/>";
+        assert!(security_from(&format!("{method}{pake}")).is_ok());
+        for inner in [
+            pake.to_owned(),
+            method.to_owned(),
+            format!("{method}{pake}{pake}"),
+            format!("{method}<pake xmlns='urn:countersign:e2e:0'>AQI=</pake>"),
+            format!("{method}<pake xmlns='urn:countersign:e2e:0' suite='S'>AQ=I</pake>"),
+            format!("{method}<pake xmlns='urn:countersign:e2e:0' suite='S' x='y'>AQI=</pake>"),
+            format!("{method}<pake xmlns='urn:countersign:e2e:0' suite='S'><x/></pake>"),
+        ] {
+            assert!(security_from(&inner).unwrap_err().is(&rules::BAD_SECURITY), "{inner}");
+        }
+    }
+
+    #[test]
     fn a_bad_security_inside_jingle_keeps_its_rule() {
         let text = "<jingle xmlns='urn:xmpp:jingle:1' action='session-initiate' sid='s1'>\
             <content creator='initiator' name='e2e'><security xmlns='urn:xmpp:jingle:security:xtls:0'><x/></security>\
@@ -717,7 +837,12 @@ mod tests {
         expected.extend([0, 0, 0, 0, 0, 0, 0, 2]);
         expected.extend([0, 0, 0, 0, 0, 0, 0, 1, b'A']);
         expected.extend([0, 0, 0, 0, 0, 0, 0, 2, b'B', b'C']);
-        assert_eq!(Security::new(None, names).canonical(), expected);
+        let none = [0, 0, 0, 0, 0, 0, 0, 0];
+        assert_eq!(Security::new(None, names.clone()).canonical(), [&expected[..], &none].concat());
+        expected.extend([0, 0, 0, 0, 0, 0, 0, 2]);
+        expected.extend([0, 0, 0, 0, 0, 0, 0, 1, b'S']);
+        expected.extend([0, 0, 0, 0, 0, 0, 0, 2, 7, 8]);
+        assert_eq!(Security::new(None, names).with_share("S", [7, 8]).canonical(), expected);
     }
 
     #[test]
@@ -740,6 +865,7 @@ mod tests {
             Security::new(print, names(&["CPACE-X25519"])),
             Security::new(print, names(&["SCRAM-SHA-256-PLUS", "CPACE-X25519"])),
             Security { methods: vec![], ..own.clone() },
+            own.clone().with_share("S", [7]),
         ] {
             assert_ne!(edited.canonical(), own.canonical(), "{edited:?}");
         }

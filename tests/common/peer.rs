@@ -1,4 +1,5 @@
 //! A Python peer (`tests/peers/`) as a child process that speaks lines of JSON.
+#![allow(dead_code, reason = "each test file takes what it needs")]
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};

@@ -8,6 +8,8 @@ mod endings;
 mod guesses;
 mod hosts;
 mod identities;
+#[cfg(all(feature = "openssl", feature = "cpace"))]
+mod in_tls;
 mod kit;
 mod volume;
 mod wire;

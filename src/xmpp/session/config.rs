@@ -6,7 +6,7 @@ use jid::FullJid;
 use minidom::Element;
 
 use crate::binding::ChannelBinding;
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::guess::Guesses;
 use crate::mechanism::MechanismName;
 use crate::prep::Preparation;
@@ -14,7 +14,15 @@ use crate::registry::CredentialStore;
 use crate::sasl::Policy;
 use crate::secret::Password;
 use crate::tls::Negotiated;
+#[cfg(feature = "openssl")]
+use crate::tls::psk::PreSharedKey;
 use crate::xmpp::Limits;
+#[cfg(feature = "openssl")]
+use crate::xmpp::jingle::Method;
+
+use super::methods::Acceptable;
+#[cfg(feature = "openssl")]
+use super::rules;
 
 use super::recording::Recording;
 
@@ -29,6 +37,8 @@ pub struct InitiatorConfig {
     pub(super) limits: Limits,
     pub(super) guesses: Option<Guesses>,
     pub(super) recording: Recording,
+    #[cfg(feature = "openssl")]
+    pub(super) psk: Option<PreSharedKey>,
 }
 
 impl InitiatorConfig {
@@ -45,14 +55,28 @@ impl InitiatorConfig {
             limits: Limits::default(),
             guesses: None,
             recording: Recording::default(),
+            #[cfg(feature = "openssl")]
+            psk: None,
         }
     }
 
-    /// Sets which mechanisms are acceptable.
+    /// Sets which mechanisms are acceptable. The SASL mechanisms stand for the method `x509`; `CPACE-R255-PSK`, `TLS13-PSK` and
+    /// `TLS-SRP` are methods of their own.
     #[must_use]
     pub fn with_policy(mut self, policy: Policy) -> Self {
         self.policy = policy;
         self
+    }
+
+    /// That there is something to offer, and all that it needs.
+    pub(super) fn check(&self) -> Result<()> {
+        let acceptable = Acceptable::of(&self.policy)?;
+        #[cfg(feature = "openssl")]
+        if acceptable.has(Method::Psk) && self.psk.is_none() {
+            return Err(Error::new(&rules::PSK_MISSING));
+        }
+        let _ = acceptable;
+        Ok(())
     }
 
     /// Sets how the password is prepared; the responder's record must have been made in the same way.
@@ -66,6 +90,14 @@ impl InitiatorConfig {
     #[must_use]
     pub fn with_limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// Sets the key that both sides hold, for `TLS13-PSK`.
+    #[cfg(feature = "openssl")]
+    #[must_use]
+    pub fn with_psk(mut self, key: PreSharedKey) -> Self {
+        self.psk = Some(key);
         self
     }
 
@@ -100,6 +132,8 @@ pub struct ResponderConfig {
     pub(super) limits: Limits,
     pub(super) guesses: Option<Guesses>,
     pub(super) recording: Recording,
+    #[cfg(feature = "openssl")]
+    pub(super) psk: Option<PreSharedKey>,
 }
 
 impl ResponderConfig {
@@ -113,6 +147,8 @@ impl ResponderConfig {
             limits: Limits::default(),
             guesses: None,
             recording: Recording::default(),
+            #[cfg(feature = "openssl")]
+            psk: None,
         }
     }
 
@@ -127,6 +163,14 @@ impl ResponderConfig {
     #[must_use]
     pub fn with_limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// Sets the key that this initiator holds too, for `TLS13-PSK`. Without it the initiator is one that is not known.
+    #[cfg(feature = "openssl")]
+    #[must_use]
+    pub fn with_psk(mut self, key: PreSharedKey) -> Self {
+        self.psk = Some(key);
         self
     }
 

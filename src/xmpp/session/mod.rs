@@ -18,9 +18,15 @@ use super::jingle::{self, Jingle, Reason, Security};
 use super::{Limits, disco, ns, stream};
 
 mod config;
+mod direct;
+#[cfg(feature = "openssl")]
+mod in_tls;
 mod initiator;
+mod methods;
 mod negotiation;
 mod recording;
+#[cfg_attr(not(feature = "openssl"), allow(dead_code, reason = "no other TLS authenticates by itself"))]
+mod proving;
 mod responder;
 pub mod rules;
 mod secured;
@@ -31,6 +37,7 @@ pub(super) use negotiation::unknown_session;
 
 pub use config::{Established, Event, InitiatorConfig, ResponderConfig, Statistics};
 
+use methods::Acceptable;
 use secured::Secured;
 use timing::later;
 
@@ -101,6 +108,8 @@ struct Offering {
     endpoint: Box<dyn Endpoint>,
     security: Security,
     stream: String,
+    #[cfg(feature = "openssl")]
+    prepared: in_tls::Prepared,
 }
 
 struct Connection {
@@ -138,7 +147,8 @@ impl Session {
     /// Starts a session: queues the disco#info request; session-initiate follows a good answer.
     ///
     /// # Errors
-    /// [`rules::WRONG_SIDE`], [`rules::SELF`]; [`crate::sasl::rules::NOTHING_ACCEPTABLE`] when the policy leaves nothing.
+    /// [`rules::WRONG_SIDE`], [`rules::SELF`]; [`crate::sasl::rules::NOTHING_ACCEPTABLE`] when the policy leaves nothing,
+    /// [`rules::PSK_MISSING`].
     pub fn initiate(
         config: InitiatorConfig,
         endpoint: Box<dyn Endpoint>,
@@ -151,7 +161,7 @@ impl Session {
         if config.own == config.peer {
             return Err(Error::new(&rules::SELF));
         }
-        config.policy.check()?;
+        config.check()?;
         let sid = secured::random_id(&mut *rng);
         let (own, peer, limits) = (config.own.clone(), config.peer.clone(), config.limits.clone());
         let phase = Phase::Discovering(Discovering { config, endpoint });
@@ -176,7 +186,7 @@ impl Session {
         if endpoint.side() != Side::Server {
             return Err(Error::new(&rules::WRONG_SIDE));
         }
-        config.policy.check()?;
+        Acceptable::of(&config.policy)?;
         let not_an_offer = || Error::new(&rules::NOT_AN_OFFER);
         let incoming = Incoming::parse(session_initiate).ok_or_else(not_an_offer)?;
         let Kind::Request { set: true, payload } = incoming.kind else { return Err(not_an_offer()) };

@@ -7,14 +7,19 @@ use crate::error::{Error, Result};
 use crate::tls::{Endpoint, Fingerprint};
 use crate::xmpp::ibb::{self, Bytestream};
 use crate::xmpp::iq::Refusal;
-use crate::xmpp::jingle::{self, Action, Content, Creator, Jingle, Offer, Reason, Security};
+use crate::xmpp::jingle::{self, Action, Content, Creator, Jingle, Method, Offer, Reason, Security};
 use crate::xmpp::ns;
 
+#[cfg(feature = "openssl")]
+use super::in_tls::{self, Place};
+use super::methods::{self, Acceptable};
 use super::secured::{self, Secured};
 use super::{
     Connection, Discovering, Event, Offering, Phase, Request, ResponderConfig, Session, initiator, reason,
     responder, rules,
 };
+#[cfg(feature = "openssl")]
+use super::{InitiatorConfig, Side, direct};
 
 impl Session {
     /// Responder: takes or refuses the offer.
@@ -46,24 +51,17 @@ impl Session {
                 return self.end(Event::Failed(error));
             }
         };
-        let mechanisms = config.policy.acceptable();
-        let security = Security::new(endpoint.certificate().map(Fingerprint::of), mechanisms.clone());
-        let stream = offer.transport.sid.0;
         let block = offer.transport.block_size.min(self.limits.block);
-        let mut content = Content::new(block, &stream, security.clone());
-        content.name = offer.name;
-        let named = offer.security.mechanisms().cloned().collect::<Vec<_>>();
-        let party = responder::Party {
-            own: self.own.clone(),
-            peer: self.peer.clone(),
-            mechanisms,
-            credentials: config.credentials,
-            guesses: config.guesses,
-            recording: config.recording,
-            refused: config.policy.refused(&named),
-            offers: [offer.security.canonical(), security.canonical()],
+        let (security, secured) = match self.answer(config, endpoint, &offer.security, block) {
+            Ok(answer) => answer,
+            Err(error) => {
+                self.terminate(reason(&error, false));
+                return self.end(Event::Failed(error));
+            }
         };
-        let secured = Secured::responder(endpoint, party, offer.security.fingerprint(), &self.limits);
+        let stream = offer.transport.sid.0;
+        let mut content = Content::new(block, &stream, security);
+        content.name = offer.name;
         self.stream = Some(stream.clone());
         let bytes = Bytestream::new(stream, block, self.limits.window);
         self.phase = Phase::Accepting(Box::new(Connection { secured, bytes, closer: false }));
@@ -72,17 +70,86 @@ impl Session {
         self.request(Request::Accept, jingle.to_element());
     }
 
+    /// Responder: chooses a method, and says so.
+    fn answer(
+        &mut self,
+        config: ResponderConfig,
+        endpoint: Box<dyn Endpoint>,
+        offer: &Security,
+        block: u16,
+    ) -> Result<(Security, Secured)> {
+        let acceptable = Acceptable::of(&config.policy)?;
+        let method = methods::choose(offer, &acceptable)?;
+        let refused = config.policy.refused(&methods::named(offer));
+        let (own, peer) = (self.own.clone(), self.peer.clone());
+        if method == Method::X509 {
+            let mechanisms = acceptable.sasl;
+            let security = Security::new(endpoint.certificate().map(Fingerprint::of), mechanisms.clone());
+            let party = responder::Party {
+                own,
+                peer,
+                mechanisms,
+                credentials: config.credentials,
+                guesses: config.guesses,
+                recording: config.recording,
+                refused,
+                offers: [offer.canonical(), security.canonical()],
+            };
+            let secured = Secured::responder(endpoint, party, offer.fingerprint(), &self.limits);
+            return Ok((security, secured));
+        }
+        #[cfg(feature = "openssl")]
+        {
+            let place = Place { initiator: &peer, responder: &own, sid: &self.sid, block, now: self.now };
+            let (security, proving) = in_tls::respond(method, &config, &place, offer, &mut *self.rng)?;
+            let digest = digest([&peer, &own], [offer, &security]);
+            let party = direct::Party { side: Side::Server, own, peer, digest, refused };
+            Ok((security, Secured::proving(proving, party, &self.limits)))
+        }
+        #[cfg(not(feature = "openssl"))]
+        {
+            let _ = block;
+            Err(Error::new(&rules::NO_METHOD).about(method.name()))
+        }
+    }
+
     /// Initiator: the peer supports what is needed.
     pub(super) fn offer(&mut self, from: Discovering) {
+        if let Err(error) = self.make_offer(from) {
+            // The peer knows nothing of the session yet.
+            self.end(Event::Failed(error));
+        }
+    }
+
+    fn make_offer(&mut self, from: Discovering) -> Result<()> {
         let Discovering { config, endpoint } = from;
+        let acceptable = Acceptable::of(&config.policy)?;
         let stream = secured::random_id(&mut *self.rng);
-        let fingerprint = endpoint.certificate().map(Fingerprint::of);
-        let security = Security::new(fingerprint, config.policy.acceptable());
+        let certificate = acceptable.has(Method::X509).then(|| endpoint.certificate()).flatten();
+        let fingerprint = certificate.map(Fingerprint::of);
+        let methods = acceptable.methods.iter().copied();
+        let methods = methods.filter(|method| *method != Method::X509 || fingerprint.is_some());
+        let security = Security::new(fingerprint, acceptable.sasl).with_methods(methods);
+        #[cfg(feature = "openssl")]
+        let (prepared, security) = {
+            let (initiator, responder) = (&config.own, &config.peer);
+            let place =
+                Place { initiator, responder, sid: &self.sid, block: self.limits.block, now: self.now };
+            in_tls::Prepared::make(&config, &place, security, &mut *self.rng)?
+        };
         let content = Content::new(self.limits.block, &stream, security.clone());
         let mut jingle = Jingle::new(Action::SessionInitiate, &self.sid).with_content(content);
         jingle.initiator = Some(self.own.clone().into());
-        self.phase = Phase::Offering(Offering { config, endpoint, security, stream });
+        self.phase = Phase::Offering(Offering {
+            config,
+            endpoint,
+            security,
+            stream,
+            #[cfg(feature = "openssl")]
+            prepared,
+        });
         self.request(Request::Initiate, jingle.to_element());
+        Ok(())
     }
 
     /// Initiator: the offer was taken.
@@ -98,24 +165,52 @@ impl Session {
         {
             return Err(Error::new(&jingle::rules::OTHER_CONTENT));
         }
-        let Offering { config, endpoint, security, stream } = from;
-        let party = initiator::Party {
-            own: config.own,
-            peer: config.peer,
-            policy: config.policy,
-            password: config.password,
-            preparation: config.preparation,
-            guesses: config.guesses,
-            recording: config.recording,
-            offers: [security.canonical(), offer.security.canonical()],
-        };
-        let secured = Secured::initiator(endpoint, party, offer.security.fingerprint(), &self.limits);
+        let stream = from.stream.clone();
+        let secured = self.take(from, &offer)?;
         self.stream = Some(stream.clone());
         let bytes = Bytestream::new(stream, offer.transport.block_size, self.limits.window);
         let open = bytes.open();
         self.phase = Phase::Opening(Box::new(Connection { secured, bytes, closer: false }));
         self.request(Request::Open, open);
         Ok(())
+    }
+
+    /// Initiator: goes on with the method of the answer.
+    fn take(&self, from: Offering, offer: &Offer) -> Result<Secured> {
+        let theirs = &offer.security;
+        let method = methods::answered(&from.security, theirs)?;
+        if method == Method::X509 {
+            let Offering { config, endpoint, security, .. } = from;
+            let party = initiator::Party {
+                own: config.own,
+                peer: config.peer,
+                policy: config.policy,
+                password: config.password,
+                preparation: config.preparation,
+                guesses: config.guesses,
+                recording: config.recording,
+                offers: [security.canonical(), theirs.canonical()],
+            };
+            return Ok(Secured::initiator(endpoint, party, theirs.fingerprint(), &self.limits));
+        }
+        #[cfg(feature = "openssl")]
+        {
+            let Offering { config, security, prepared, .. } = from;
+            let place = Place {
+                initiator: &config.own,
+                responder: &config.peer,
+                sid: &self.sid,
+                block: offer.transport.block_size,
+                now: self.now,
+            };
+            let proving = prepared.handshake(method, &config, &place, [&security, theirs])?;
+            let digest = digest([&config.own, &config.peer], [&security, theirs]);
+            let InitiatorConfig { own, peer, .. } = config;
+            let party = direct::Party { side: Side::Client, own, peer, digest, refused: vec![] };
+            Ok(Secured::proving(proving, party, &self.limits))
+        }
+        #[cfg(not(feature = "openssl"))]
+        Err(Error::new(&rules::OTHER_METHOD).about(method.name()))
     }
 
     /// A Jingle request on this session.
@@ -182,6 +277,15 @@ pub(in crate::xmpp) fn unknown_session() -> Refusal {
 
 pub(super) fn out_of_order() -> Refusal {
     Refusal::modify(DefinedCondition::UnexpectedRequest).with("out-of-order", ns::JINGLE_ERRORS)
+}
+
+/// What both ends must have seen: the digest of the context, initiator first.
+#[cfg(feature = "openssl")]
+fn digest([initiator, responder]: [&jid::FullJid; 2], [offer, answer]: [&Security; 2]) -> [u8; 32] {
+    crate::context::Context::between(initiator.as_str(), responder.as_str())
+        .with_offer(offer.canonical())
+        .with_offer(answer.canonical())
+        .digest()
 }
 
 /// What holds for an offer in either direction.

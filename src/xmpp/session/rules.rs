@@ -82,6 +82,38 @@ pub static OTHER_CERTIFICATE: Rule = Rule {
     what: "the peer's certificate does not have the announced fingerprint",
     advice: "Somebody between the two ends is editing stanzas; do not go on over these servers.",
 };
+/// No method in common.
+pub static NO_METHOD: Rule = Rule {
+    id: "session-no-method",
+    kind: ErrorKind::PolicyRefused,
+    source: "docs/xtls-profile.md section 3",
+    what: "the peer offers no TLS method that our policy takes",
+    advice: "Agree with the peer on one way to authenticate and name it on both sides.",
+};
+/// The answer takes another method than was offered.
+pub static OTHER_METHOD: Rule = Rule {
+    id: "session-other-method",
+    kind: ErrorKind::PeerMisbehaved,
+    source: "docs/xtls-profile.md section 3",
+    what: "the peer's answer does not take exactly one of the methods that we offered",
+    advice: "The peer is broken, or a server has edited the stanza.",
+};
+/// A pre-shared key is wanted and none is there.
+pub static PSK_MISSING: Rule = Rule {
+    id: "session-psk-missing",
+    kind: ErrorKind::Misuse,
+    source: "countersign",
+    what: "TLS-PSK is named and there is no pre-shared key",
+    advice: "Give the session the key that both sides hold; a password is no such key.",
+};
+/// The two ends have not seen the same offers.
+pub static OFFERS_DIFFER: Rule = Rule {
+    id: "session-offers-differ",
+    kind: ErrorKind::AuthenticationFailed,
+    source: "docs/xtls-profile.md section 6",
+    what: "the peer has seen other offers than we sent and received",
+    advice: "Somebody between the two ends is editing stanzas; do not go on over these servers.",
+};
 /// The stream header names others than the stanzas do.
 pub static OTHER_ADDRESSES: Rule = Rule {
     id: "session-other-addresses",

@@ -11,14 +11,15 @@ use rand_core::CryptoRng;
 
 use crate::binding::ChannelBinding;
 use crate::error::{Error, Result};
-use crate::mechanism::{MechanismName, Outcome};
+use crate::mechanism::{MechanismName, Outcome, Side};
 use crate::tls::{Endpoint, Fingerprint, Handshake, Tunnel, Unverified, Verified};
 use crate::xmpp::stream::{self, CLOSE, Item, Parser};
 use crate::xmpp::xml::Reader;
 use crate::xmpp::{Limits, ns};
 
 use super::config::{Established, Event};
-use super::{initiator, responder, rules};
+use super::proving::{Progress, Proving};
+use super::{direct, initiator, responder, rules};
 
 /// Most octets of one element before the authentication: the longest SASL message in base64, and its tags.
 pub(super) const NEGOTIATION_MAX: usize = 96 * 1024;
@@ -135,6 +136,9 @@ fn octets_in(bytes: &Element) -> Result<Vec<u8>> {
 /// How far the tunnel is.
 enum Link {
     Handshake(Handshake),
+    /// A handshake that is the authentication.
+    #[cfg_attr(not(feature = "openssl"), allow(dead_code, reason = "no other TLS authenticates by itself"))]
+    Proving(Box<Proving>),
     Unverified(Tunnel<Unverified>),
     Verified(Tunnel<Verified>),
     /// Between two of the others, and after a verification that failed.
@@ -146,6 +150,10 @@ enum State {
     /// The end of the TLS handshake.
     Initiating(initiator::Party),
     Responding(responder::Party),
+    /// The end of a handshake that authenticates.
+    #[cfg_attr(not(feature = "openssl"), allow(dead_code, reason = "no other TLS authenticates by itself"))]
+    Proving(direct::Party),
+    Direct(direct::State),
     Initiator(initiator::State),
     Responder(responder::State),
     Live,
@@ -163,6 +171,8 @@ pub(super) struct Secured {
     peer: FullJid,
     /// What the peer's certificate must hash to, where it announced one.
     announced: Option<Fingerprint>,
+    /// Ciphertext of a handshake that is over, to be sent before anything else.
+    last: Vec<u8>,
     /// Our stream has begun.
     speaking: bool,
     closed: bool,
@@ -179,7 +189,8 @@ impl Secured {
         limits: &Limits,
     ) -> Self {
         let (own, peer) = (party.own.clone(), party.peer.clone());
-        Self::new(endpoint, State::Initiating(party), own, peer, announced, limits)
+        let link = Link::Handshake(Handshake::new(endpoint));
+        Self::new(link, State::Initiating(party), own, peer, announced, limits)
     }
 
     pub(super) fn responder(
@@ -189,11 +200,19 @@ impl Secured {
         limits: &Limits,
     ) -> Self {
         let (own, peer) = (party.own.clone(), party.peer.clone());
-        Self::new(endpoint, State::Responding(party), own, peer, announced, limits)
+        let link = Link::Handshake(Handshake::new(endpoint));
+        Self::new(link, State::Responding(party), own, peer, announced, limits)
+    }
+
+    /// With a handshake that authenticates by itself.
+    #[cfg(feature = "openssl")]
+    pub(super) fn proving(proving: Box<Proving>, party: direct::Party, limits: &Limits) -> Self {
+        let (own, peer) = (party.own.clone(), party.peer.clone());
+        Self::new(Link::Proving(proving), State::Proving(party), own, peer, None, limits)
     }
 
     fn new(
-        endpoint: Box<dyn Endpoint>,
+        link: Link,
         state: State,
         own: FullJid,
         peer: FullJid,
@@ -201,13 +220,14 @@ impl Secured {
         limits: &Limits,
     ) -> Self {
         Self {
-            link: Link::Handshake(Handshake::new(endpoint)),
+            link,
             state,
             parser: Parser::new(&limits.clone().with_stanza(limits.stanza.min(NEGOTIATION_MAX))),
             limits: limits.clone(),
             own,
             peer,
             announced,
+            last: vec![],
             speaking: false,
             closed: false,
             peer_closed: false,
@@ -232,8 +252,10 @@ impl Secured {
 
     /// Appends the ciphertext that waits to be sent.
     pub(super) fn transmit(&mut self, out: &mut Vec<u8>) {
+        out.append(&mut self.last);
         match &mut self.link {
             Link::Handshake(handshake) => handshake.transmit(out),
+            Link::Proving(proving) => proving.transmit(out),
             Link::Unverified(tunnel) => tunnel.transmit(out),
             Link::Verified(tunnel) => tunnel.transmit(out),
             Link::Gone => {}
@@ -301,6 +323,12 @@ impl Secured {
                 self.open()?;
                 return self.take_in(&[], tools, events);
             }
+            Link::Proving(_) => {
+                return match self.prove(ciphertext, tools)? {
+                    true => self.take_in(&[], tools, events),
+                    false => Ok(()),
+                };
+            }
             Link::Unverified(tunnel) => {
                 tunnel.receive(ciphertext).map_err(Fault::silent)?;
                 tunnel.receive_authentication(&mut plaintext).map_err(Fault::silent)?;
@@ -322,12 +350,14 @@ impl Secured {
                 Err(error) => {
                     let condition = stream::condition(&error);
                     let fault = Fault::stream(error, condition);
-                    return Err(match &self.state {
-                        State::Responder(state) => match state.unsent_header(tools) {
-                            Some(header) => fault.after(header),
-                            None => fault,
-                        },
-                        _ => fault,
+                    let unsent = match &self.state {
+                        State::Responder(state) => state.unsent_header(tools),
+                        State::Direct(state) => state.unsent_header(tools),
+                        _ => None,
+                    };
+                    return Err(match unsent {
+                        Some(header) => fault.after(header),
+                        None => fault,
                     });
                 }
             }
@@ -335,7 +365,7 @@ impl Secured {
         let tls_closed = match &self.link {
             Link::Unverified(tunnel) => tunnel.peer_has_closed(),
             Link::Verified(tunnel) => tunnel.peer_has_closed(),
-            Link::Handshake(_) | Link::Gone => false,
+            Link::Handshake(_) | Link::Proving(_) | Link::Gone => false,
         };
         if tls_closed && !self.peer_closed {
             return Err(Fault::silent(Error::new(&rules::STREAM_CUT_SHORT)));
@@ -364,6 +394,25 @@ impl Secured {
         Ok(())
     }
 
+    /// Goes on with a handshake that authenticates; whether it has.
+    fn prove(&mut self, ciphertext: &[u8], tools: &mut Tools<'_>) -> Result<bool, Fault> {
+        let Link::Proving(proving) = std::mem::replace(&mut self.link, Link::Gone) else { return Ok(false) };
+        match proving.receive(ciphertext, &mut self.last).map_err(Fault::silent)? {
+            Progress::Waits(proving) => {
+                self.link = Link::Proving(proving);
+                return Ok(false);
+            }
+            Progress::Proven(tunnel) => self.link = Link::Verified(tunnel),
+        }
+        let State::Proving(party) = std::mem::replace(&mut self.state, State::Dead) else { return Ok(false) };
+        let (state, octets) = direct::State::start(party, tools).map_err(Fault::silent)?;
+        // One stream to the end, with a peer who is known.
+        self.parser = Parser::new(&self.limits);
+        self.state = State::Direct(state);
+        self.write(&octets)?;
+        Ok(true)
+    }
+
     fn advance(
         &mut self,
         item: Item,
@@ -373,7 +422,7 @@ impl Secured {
         let binding = match &self.link {
             Link::Unverified(tunnel) => tunnel.binding(),
             Link::Verified(tunnel) => tunnel.binding(),
-            Link::Handshake(_) | Link::Gone => return Ok(()),
+            Link::Handshake(_) | Link::Proving(_) | Link::Gone => return Ok(()),
         };
         match std::mem::replace(&mut self.state, State::Dead) {
             State::Initiator(state) => {
@@ -384,11 +433,15 @@ impl Secured {
                 let next = state.advance(item, binding, tools)?;
                 self.follow(next, State::Responder, events)
             }
+            State::Direct(state) => {
+                let next = state.advance(item, tools)?;
+                self.follow(next, State::Direct, events)
+            }
             State::Live => {
                 self.state = State::Live;
                 self.stanza(item, events)
             }
-            State::Initiating(_) | State::Responding(_) | State::Dead => Ok(()),
+            State::Initiating(_) | State::Responding(_) | State::Proving(_) | State::Dead => Ok(()),
         }
     }
 
@@ -413,7 +466,7 @@ impl Secured {
                 let Link::Verified(tunnel) = &self.link else {
                     return Err(Fault::silent(Error::new(&rules::TOO_EARLY)));
                 };
-                let established = established(tunnel, refused);
+                let established = established(tunnel, refused, &self.own, &self.peer);
                 self.write(&octets)?;
                 self.state = State::Live;
                 self.weight = 0;
@@ -436,7 +489,7 @@ impl Secured {
         match &mut self.link {
             Link::Unverified(tunnel) => tunnel.send_authentication(octets),
             Link::Verified(tunnel) => tunnel.write(octets),
-            Link::Handshake(_) | Link::Gone => Err(Error::new(&rules::NOT_OPEN)),
+            Link::Handshake(_) | Link::Proving(_) | Link::Gone => Err(Error::new(&rules::NOT_OPEN)),
         }
         .map_err(Fault::silent)
     }
@@ -483,7 +536,7 @@ impl Secured {
         match &mut self.link {
             Link::Unverified(tunnel) => tunnel.close(),
             Link::Verified(tunnel) => tunnel.close(),
-            Link::Handshake(_) | Link::Gone => {}
+            Link::Handshake(_) | Link::Proving(_) | Link::Gone => {}
         }
     }
 }
@@ -503,12 +556,22 @@ pub(super) fn is_between(stanza: &Element, from: &FullJid, to: &FullJid) -> bool
     fits("from", from) && fits("to", to)
 }
 
-fn established(tunnel: &Tunnel<Verified>, refused: Vec<(MechanismName, &'static str)>) -> Established {
+fn established(
+    tunnel: &Tunnel<Verified>,
+    refused: Vec<(MechanismName, &'static str)>,
+    own: &FullJid,
+    peer: &FullJid,
+) -> Established {
+    let initiator = match tunnel.side() {
+        Side::Client => own,
+        Side::Server => peer,
+    };
     let binding: &ChannelBinding = tunnel.binding();
     Established {
         mechanism: tunnel.mechanism().clone(),
         refused,
-        authcid: tunnel.outcome().authcid().to_owned(),
+        // What the mechanism calls it has been compared with this one.
+        authcid: initiator.to_bare().to_string(),
         negotiated: tunnel.negotiated(),
         binding: binding.clone(),
     }

@@ -42,7 +42,7 @@ pub enum Attack {
     Relay,
     /// Deletes `<security/>`, so that each end takes the other for one without encryption.
     Strip,
-    /// Leaves only the weakest mechanism on each announced list.
+    /// Leaves only the weakest mechanism, and the weakest TLS method, on each announced list.
     Downgrade,
     /// Delivers every block of a bytestream twice.
     Replay,
