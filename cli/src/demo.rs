@@ -9,6 +9,8 @@ use countersign::mechanism::Properties;
 use countersign::prep::Preparation;
 use countersign::registry::{self, CredentialStore, MemoryStore, Registered, SharedPassword};
 use countersign::sasl::{Floor, Policy};
+#[cfg(feature = "openssl")]
+use countersign::tls::psk::PreSharedKey;
 use countersign::xmpp::client::{Client, Login};
 use countersign::xmpp::driver::{Driver, E2eStream, Handle};
 use countersign::xmpp::server::{Attack, Config, Server};
@@ -88,8 +90,9 @@ async fn demo(args: &Args) -> Result<(), Failure> {
     say("Alice and Bob share a short password. The XMPP server between them is not trusted.\n")?;
     let mut honest = Vec::new();
     let stage = Stage::set(&accounts, None, GuessLimits::default()).await?;
-    for row in bound() {
-        honest.push(Honest { row, result: stage.converse(row.name()).await });
+    for way in ways() {
+        let result = stage.converse(&way.name).await;
+        honest.push(Honest { way, result });
     }
     stage.strike().await;
     say("Tunnels, end to end:\n")?;
@@ -105,12 +108,9 @@ async fn demo(args: &Args) -> Result<(), Failure> {
     let mut refused = Vec::new();
     for attack in Attack::ALL {
         let stage = Stage::set(&accounts, Some(attack), patience()).await?;
-        for row in bound() {
-            refused.push(Refused {
-                attack,
-                mechanism: row.name().clone(),
-                ends: stage.attacked(row.name()).await,
-            });
+        for Way { name, .. } in ways() {
+            let ends = stage.attacked(&name).await;
+            refused.push(Refused { attack, mechanism: name, ends });
         }
         stage.strike().await;
     }
@@ -145,9 +145,23 @@ async fn demo(args: &Args) -> Result<(), Failure> {
     ))
 }
 
-/// The mechanisms that can open a tunnel.
-fn bound() -> impl Iterator<Item = &'static Registered> {
-    registry::all().iter().filter(|row| row.properties().needs_binding)
+/// A mechanism that can open a tunnel.
+struct Way {
+    name: MechanismName,
+    properties: Properties,
+}
+
+/// All that can: above TLS, before it and in it.
+fn ways() -> Vec<Way> {
+    let bound = registry::all().iter().filter(|row| row.properties().needs_binding);
+    let ways = bound.map(|row| Way { name: row.name().clone(), properties: row.properties() });
+    #[cfg(feature = "openssl")]
+    let ways = {
+        // Pre-shared keys of TLS 1.2 are for other transports.
+        let sessions = registry::in_tls().iter().filter(|row| row.name().as_str() != "TLS12-ECDHE-PSK");
+        ways.chain(sessions.map(|row| Way { name: row.name().clone(), properties: row.properties() }))
+    };
+    ways.collect()
 }
 
 /// The mechanisms that cannot.
@@ -227,6 +241,9 @@ struct Stage {
     server: Server,
     alice: Handle,
     bob: Handle,
+    /// For TLS-PSK: no password will do.
+    #[cfg(feature = "openssl")]
+    key: PreSharedKey,
     /// What Bob accepts; changed between runs.
     policy: Arc<std::sync::Mutex<Policy>>,
 }
@@ -246,7 +263,11 @@ impl Stage {
         let bob = accounts.log_in(&server, BOB, None).await?;
         let own = bob.jid().clone();
         let policy = Arc::new(std::sync::Mutex::new(Policy::default()));
+        #[cfg(feature = "openssl")]
+        let key = PreSharedKey::generate(&mut system_rng());
         let gate = {
+            #[cfg(feature = "openssl")]
+            let key = key.clone();
             let policy = policy.clone();
             let alice = full(ALICE).to_bare();
             let shared = SharedPassword::new(
@@ -265,19 +286,30 @@ impl Stage {
                     .with_policy(policy)
                     .with_limits(Limits::default().with_handshake(HANDSHAKE))
                     .with_guesses(guesses.clone());
+                #[cfg(feature = "openssl")]
+                let config = config.with_psk(key.clone());
                 let endpoint = endpoint(Side::Server).ok()?;
                 Some(Acceptance { config, endpoint, rng: Box::new(system_rng()) })
             }
         };
         let bob = Driver::spawn(bob, Some(Box::new(gate)));
-        Ok(Self { server, alice, bob, policy })
+        Ok(Self {
+            server,
+            alice,
+            bob,
+            #[cfg(feature = "openssl")]
+            key,
+            policy,
+        })
     }
 
     /// Opens a session that must take this mechanism, and gives what each end says.
     async fn open(&self, mechanism: &MechanismName) -> (Result<E2eStream, Error>, Result<E2eStream, Error>) {
-        // Both could do every other one too: so there is something to strike from the lists.
-        let others = bound().map(Registered::name).filter(|name| *name != mechanism);
-        let policy = Policy::named([mechanism.clone()].into_iter().chain(others.cloned()));
+        // Both could do every other one of its kind too: so there is something to strike from the lists.
+        let above = |name: &MechanismName| registry::find(name).is_ok();
+        let others = ways().into_iter().map(|way| way.name);
+        let others = others.filter(|name| name != mechanism && above(name) == above(mechanism));
+        let policy = Policy::named([mechanism.clone()].into_iter().chain(others));
         self.call(policy, SHARED).await
     }
 
@@ -290,6 +322,8 @@ impl Stage {
         let config = InitiatorConfig::new(full(ALICE), full(BOB), Password::new(password))
             .with_policy(policy)
             .with_limits(Limits::default().with_handshake(HANDSHAKE));
+        #[cfg(feature = "openssl")]
+        let config = config.with_psk(self.key.clone());
         let connect = async { self.alice.connect(config, endpoint(Side::Client)?).await };
         tokio::join!(patient(connect), patient(self.bob.accept()))
     }
@@ -373,7 +407,7 @@ impl Guessed {
 }
 
 struct Honest {
-    row: &'static Registered,
+    way: Way,
     result: Result<Conversation, Error>,
 }
 
@@ -432,8 +466,7 @@ fn tunnels(runs: &[Honest]) -> String {
         "a thief of Bob's record gets",
     ];
     let mut table = output::table(&header, 3);
-    for Honest { row, result } in runs {
-        let properties = row.properties();
+    for Honest { way: Way { name, properties }, result } in runs {
         let [trips, bytes, took] = match result {
             Ok(run) => [
                 run.statistics.round_trips.to_string(),
@@ -443,22 +476,28 @@ fn tunnels(runs: &[Honest]) -> String {
             Err(_) => ["-".to_owned(), "-".to_owned(), "failed".to_owned()],
         };
         table.add_row([
-            row.name().to_string(),
+            name.to_string(),
             trips,
             bytes,
             took,
             properties.place.to_string(),
-            confirmed(&properties).to_owned(),
+            confirmed(properties).to_owned(),
             properties.listener.to_string(),
             properties.impostor.to_string(),
             properties.thief.to_string(),
         ]);
     }
     let mut text = output::lines(&table);
-    for Honest { row, result } in runs {
+    for Honest { way, result } in runs {
         if let Err(error) = result {
-            text.push_str(&format!("\n  {}: {error}", row.name()));
+            text.push_str(&format!("\n  {}: {error}", way.name));
         }
+    }
+    if cfg!(feature = "openssl") {
+        text.push_str(
+            "\n\n  CPACE-R255-PSK: its two shares, 64 octets, travel in the offers and are not among the bytes.\n  \
+             TLS13-PSK: with a key of 256 random bits, guesses lead nowhere; a password must not be its key.",
+        );
     }
     text
 }
@@ -537,16 +576,15 @@ fn to_json(
     ok: bool,
 ) -> Value {
     let failure = |error: &Error| json!({ "rule": error.rule().id, "what": error.to_string() });
-    let tunnels = honest.iter().map(|Honest { row, result }| {
-        let properties = row.properties();
+    let tunnels = honest.iter().map(|Honest { way: Way { name, properties }, result }| {
         json!({
-            "mechanism": row.name().as_str(),
+            "mechanism": name.as_str(),
             "proof": properties.place.to_string(),
             "round_trips": result.as_ref().ok().map(|run| run.statistics.round_trips),
             "bytes": result.as_ref().ok().map(|run| run.statistics.octets_sent + run.statistics.octets_received),
             "milliseconds": result.as_ref().ok().map(|run| run.took.as_secs_f64() * 1000.0),
             "group": result.as_ref().ok().map(|run| run.group.as_str()),
-            "key_confirmed": confirmed(&properties),
+            "key_confirmed": confirmed(properties),
             "listener": properties.listener.to_string(),
             "impostor": properties.impostor.to_string(),
             "thief": properties.thief.to_string(),

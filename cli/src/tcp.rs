@@ -6,7 +6,6 @@ mod tunnel;
 mod wire;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -129,7 +128,7 @@ impl Setup {
             }
             Secret::Password(password) => sasl::server(wire, &self.name, self.records(password)?).await,
             #[cfg(feature = "openssl")]
-            Secret::Key(_) => Err(registry::rules::WRONG_CREDENTIAL.into()),
+            Secret::Key(_) => Err(countersign::Error::new(&registry::rules::WRONG_CREDENTIAL).into()),
         }
     }
 }
