@@ -20,10 +20,10 @@ mod in_tls;
 mod stores;
 mod work;
 
-#[cfg(feature = "records")]
-pub(crate) use stores::family;
 #[cfg(feature = "openssl")]
 pub use in_tls::{RegisteredTls, TlsClientSetup, TlsServerSetup, find_in_tls, in_tls};
+#[cfg(feature = "records")]
+pub(crate) use stores::family;
 pub use stores::{MemoryStore, SharedPassword};
 pub use work::Work;
 

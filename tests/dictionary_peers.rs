@@ -288,7 +288,7 @@ fn postgresql_record() {
     let said = run(
         "postgres",
         &["--single", "-F", "-c", "password_encryption=scram-sha-256", "postgres"],
-        &format!("{statements}"),
+        statements,
     );
     let start = said.find("SCRAM-SHA-256$").unwrap_or_else(|| panic!("{said}"));
     let record = said[start..].split('"').next().unwrap();

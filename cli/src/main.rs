@@ -7,6 +7,7 @@
 mod account;
 mod check;
 mod connect;
+mod cost;
 mod demo;
 mod enroll;
 mod exit;
@@ -38,6 +39,7 @@ enum Command {
     Connect(connect::Args),
     Enroll(enroll::Args),
     Check(check::Args),
+    Cost(Box<cost::Args>),
     Vectors(vectors::Args),
 }
 
@@ -49,6 +51,7 @@ fn main() -> ExitCode {
         Command::Connect(args) => connect::run(&args),
         Command::Enroll(args) => enroll::run(&args),
         Command::Check(args) => check::run(&args),
+        Command::Cost(args) => cost::run(&args),
         Command::Vectors(args) => vectors::run(&args),
     };
     exit::report(result)

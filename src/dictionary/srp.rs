@@ -15,10 +15,10 @@ use crate::srp::{Group, Hash, Identity, Prehash, Verifier};
 const BATCH: usize = 256;
 
 /// Memory of the tables for one group, at most. Wider windows save multiplications, until the tables no longer fit.
-const TABLES_MAX: usize = 320 << 20;
+const TABLES_MAX: usize = 512 << 20;
 
-/// Widest windows worth their tables.
-const WINDOW_MAX: u32 = 16;
+/// Widest windows worth their tables. In a build for tests, without optimisation, wide ones take minutes to fill.
+const WINDOW_MAX: u32 = if cfg!(debug_assertions) { 8 } else { 16 };
 
 /// Octets that a pre-hash gives.
 const PREHASH_LEN: usize = 32;

@@ -57,7 +57,11 @@ pub(crate) fn nothing_to_try(exposure: &Exposure, as_json: bool) -> Result<(), F
     }
     if immediate {
         let what = "whoever holds this needs no list";
-        return Err(Failure::new(Exit::CheckFailed, what, "Use a mechanism whose records are not the secret itself."));
+        return Err(Failure::new(
+            Exit::CheckFailed,
+            what,
+            "Use a mechanism whose records are not the secret itself.",
+        ));
     }
     Ok(())
 }
@@ -226,7 +230,9 @@ impl List {
             let mut file = File::open(plan.words).map_err(wrong)?;
             len = file.metadata().map_err(wrong)?.len();
             identity = format!("{} of {len}", plan.fingerprint);
-            if let Some((octets, lines)) = plan.state.map(|path| read_state(path, &identity)).transpose()?.flatten() {
+            if let Some((octets, lines)) =
+                plan.state.map(|path| read_state(path, &identity)).transpose()?.flatten()
+            {
                 (tried_to, tried_lines) = (octets.min(len), lines);
                 file.seek(SeekFrom::Start(tried_to)).map_err(wrong)?;
             }
@@ -328,7 +334,8 @@ impl List {
         // Written beside and moved into its place, so that an end in between leaves the old one.
         let mut beside = path.as_os_str().to_owned();
         beside.push(".new");
-        let written = std::fs::write(&beside, format!("{state}\n")).and_then(|()| std::fs::rename(&beside, path));
+        let written =
+            std::fs::write(&beside, format!("{state}\n")).and_then(|()| std::fs::rename(&beside, path));
         written.map_err(|error| {
             let what = format!("cannot write {}: {error}", output::path(path));
             Failure::new(Exit::Local, what, "Check the directory and its permissions.")
@@ -349,7 +356,8 @@ fn read_state(path: &Path, identity: &str) -> Result<Option<(u64, u64)>, Failure
     };
     let state = serde_json::from_reader::<_, Value>(io::Read::take(file, STATE_MAX)).map_err(|_| other())?;
     let number = |name: &str| state[name].as_u64();
-    match (state["type"].as_str(), number("version"), state["of"].as_str(), number("octets"), number("lines")) {
+    match (state["type"].as_str(), number("version"), state["of"].as_str(), number("octets"), number("lines"))
+    {
         (Some("countersign-audit"), Some(1), Some(of), Some(octets), Some(lines)) if of == identity => {
             Ok(Some((octets, lines)))
         }
@@ -394,7 +402,9 @@ mod tests {
 
     #[test]
     fn a_line_that_is_too_long_keeps_its_number() {
-        let text = [&b"x".repeat(LINE_MAX as usize)[..], b"\n", &b"y".repeat(LINE_MAX as usize + 1), b"\nz\n"].concat();
+        let text =
+            [&b"x".repeat(LINE_MAX as usize)[..], b"\n", &b"y".repeat(LINE_MAX as usize + 1), b"\nz\n"]
+                .concat();
         let mut list = list(Box::leak(text.into_boxed_slice()));
         let batch = list.next_batch(8).unwrap().unwrap();
         assert_eq!(batch.words.iter().map(|word| word.len()).collect::<Vec<_>>(), [LINE_MAX as usize, 0, 1]);

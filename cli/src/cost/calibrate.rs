@@ -97,8 +97,9 @@ fn for_pbkdf2(hash: HashFunction, wanted: f64) -> Result<Proposal, Failure> {
         _ => "",
     };
     // Any record with this count has the same work.
+    let count = NonZeroU32::new(iterations).expect("at least the fewest iterations");
     let key = vec![1; hash.output_len()];
-    let record = StoredCredential::from_keys(hash, &[7; 16], iterations, &key, &key)?;
+    let record = StoredCredential::from_parts(hash, &[7; 16], count, &key, &key)?;
     let exposure = exposure_of_record(&Credential::Scram(record), "", Preparation::default())?;
     let countersign::dictionary::Exposure::Guesses(oracle) = exposure else {
         unreachable!("records of SCRAM test guesses")
@@ -138,7 +139,8 @@ fn for_argon2id(wanted: f64, most_memory: u32) -> Result<Proposal, Failure> {
     } else {
         (two_digits(fitting.into()).max(ARGON2_MEMORY_PER_LANE), PASSES)
     };
-    let note = if f64::from(memory) * f64::from(passes) < 19_456.0 * 2.0 { "below what OWASP asks for" } else { "" };
+    let note =
+        if f64::from(memory) * f64::from(passes) < 19_456.0 * 2.0 { "below what OWASP asks for" } else { "" };
     Ok(Proposal {
         hash: "Argon2id".to_owned(),
         setting: format!("m={memory} KiB, t={passes}, p=1"),

@@ -4,7 +4,8 @@ use countersign::dictionary::{GuessWork, Situation, Unit};
 
 /// One paragraph for a mechanism in a situation in which guesses can be tested.
 pub(crate) fn guesses(mechanism: &str, situation: Situation, work: &GuessWork) -> &'static str {
-    let slow = work.parts().iter().any(|(unit, _)| matches!(unit, Unit::Argon2id { .. } | Unit::Scrypt { .. }));
+    let slow =
+        work.parts().iter().any(|(unit, _)| matches!(unit, Unit::Argon2id { .. } | Unit::Scrypt { .. }));
     match situation {
         Situation::Listener if mechanism == "TLS13-PSK" => {
             "One ClientHello is enough, whether or not anybody answers it, and Diffie-Hellman does not help: the binder is \

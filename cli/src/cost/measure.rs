@@ -17,7 +17,11 @@ pub(crate) struct Row {
 
 pub(crate) enum Worth {
     /// Guesses a second of all threads.
-    Guesses { work: GuessWork, test: &'static str, rate: f64 },
+    Guesses {
+        work: GuessWork,
+        test: &'static str,
+        rate: f64,
+    },
     Immediate(&'static str),
     Nothing(&'static str),
 }

@@ -27,7 +27,9 @@ use target::{Subject, Target, TargetArgs};
 /// Without a file every mechanism is measured in every situation: what a listener hears, what an impostor is told, and
 /// what a thief finds in a stored record. With a file, what that transcript, capture or record is worth.
 #[derive(Debug, clap::Args)]
-#[command(args_conflicts_with_subcommands = true, after_help = "Examples:
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "Examples:
   countersign cost
   countersign cost --mechanism TLS13-PSK --seconds 3
   countersign cost --plot cost.svg --json > cost.json
@@ -37,7 +39,8 @@ use target::{Subject, Target, TargetArgs};
   countersign cost calibrate --login-time 250
 
 Exit codes: 0 nothing was found, 1 the password was found or the record is the secret itself, 2 wrong arguments or
-unusable input, 7 a limit is exceeded, 8 a file cannot be read or written.")]
+unusable input, 7 a limit is exceeded, 8 a file cannot be read or written."
+)]
 pub(crate) struct Args {
     #[command(subcommand)]
     command: Option<Command>,
@@ -129,10 +132,8 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
 }
 
 fn threads(args: &Args) -> usize {
-    args.threads.map_or_else(
-        || std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
-        usize::from,
-    )
+    args.threads
+        .map_or_else(|| std::thread::available_parallelism().map_or(1, std::num::NonZero::get), usize::from)
 }
 
 fn chosen(subjects: Vec<Subject>, mechanisms: &[String]) -> Result<Vec<Subject>, Failure> {

@@ -34,7 +34,11 @@ pub(crate) fn money(dollars: f64) -> String {
 }
 
 fn digits(value: f64) -> String {
-    if value >= 9.95 { format!("{value:.0}") } else { format!("{value:.*}", if value < 0.995 { 2 } else { 1 }) }
+    if value >= 9.95 {
+        format!("{value:.0}")
+    } else {
+        format!("{value:.*}", if value < 0.995 { 2 } else { 1 })
+    }
 }
 
 #[cfg(test)]
@@ -46,7 +50,10 @@ mod tests {
         let rates = [0.273, 4.99, 35.2, 999.7, 3.14e6, 1.27e9, 1e13].map(rate);
         assert_eq!(rates, ["0.27", "5.0", "35", "1.0 k", "3.1 M", "1.3 G", "10 T"]);
         let times = [1e-5, 0.08, 59.0, 200.0, 9000.0, 3e5, 1.3e8, 4e14].map(time);
-        assert_eq!(times, ["< 1 ms", "80 ms", "59 s", "3.3 min", "2.5 h", "3.5 d", "4.1 years", "1.3e7 years"]);
+        assert_eq!(
+            times,
+            ["< 1 ms", "80 ms", "59 s", "3.3 min", "2.5 h", "3.5 d", "4.1 years", "1.3e7 years"]
+        );
         let sums = [0.001, 1.2, 340.0, 5.1e6, 2.3e12].map(money);
         assert_eq!(sums, ["< $0.01", "$1.20", "$340", "$5.1 M", "$2.3e12"]);
     }

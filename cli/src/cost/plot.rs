@@ -104,16 +104,31 @@ fn axes(svg: &mut String) {
     let (bottom, right) = (HEIGHT - BOTTOM, WIDTH - RIGHT);
     for power in (GUESSES.0 as i32)..=(GUESSES.1 as i32) {
         let at = x(f64::from(power));
-        let _ = writeln!(svg, "<line x1=\"{at:.1}\" y1=\"{TOP}\" x2=\"{at:.1}\" y2=\"{bottom}\" stroke=\"#eee\"/>");
+        let _ = writeln!(
+            svg,
+            "<line x1=\"{at:.1}\" y1=\"{TOP}\" x2=\"{at:.1}\" y2=\"{bottom}\" stroke=\"#eee\"/>"
+        );
         if power % 2 == 0 {
-            let _ = writeln!(svg, "<text x=\"{at:.1}\" y=\"{}\" text-anchor=\"middle\">10<tspan dy=\"-5\" font-size=\"9\">{power}</tspan></text>", bottom + 18.0);
+            let _ = writeln!(
+                svg,
+                "<text x=\"{at:.1}\" y=\"{}\" text-anchor=\"middle\">10<tspan dy=\"-5\" font-size=\"9\">{power}</tspan></text>",
+                bottom + 18.0
+            );
         }
     }
     for power in (DOLLARS.0 as i32)..=(DOLLARS.1 as i32) {
         let at = y(f64::from(power));
-        let _ = writeln!(svg, "<line x1=\"{LEFT}\" y1=\"{at:.1}\" x2=\"{right}\" y2=\"{at:.1}\" stroke=\"#eee\"/>");
+        let _ = writeln!(
+            svg,
+            "<line x1=\"{LEFT}\" y1=\"{at:.1}\" x2=\"{right}\" y2=\"{at:.1}\" stroke=\"#eee\"/>"
+        );
         if power % 2 == 0 {
-            let _ = writeln!(svg, "<text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">$10<tspan dy=\"-5\" font-size=\"9\">{power}</tspan></text>", LEFT - 8.0, at + 4.0);
+            let _ = writeln!(
+                svg,
+                "<text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">$10<tspan dy=\"-5\" font-size=\"9\">{power}</tspan></text>",
+                LEFT - 8.0,
+                at + 4.0
+            );
         }
     }
     for dictionary in &DICTIONARIES {

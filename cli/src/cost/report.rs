@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use countersign::dictionary::cost::{ATTACKERS, Attacker, Basis, DICTIONARIES, FIGURES};
 use countersign::dictionary::lanes::{self, Prf};
-use countersign::dictionary::{GuessWork, Situation, Unit};
+use countersign::dictionary::{GuessWork, Situation};
 use serde_json::{Value, json};
 
 use super::measure::{Row, Worth};
@@ -22,7 +22,6 @@ struct Guessed<'a> {
     mechanism: &'a str,
     situation: Situation,
     work: &'a GuessWork,
-    test: &'static str,
     rate: f64,
 }
 
@@ -32,17 +31,13 @@ impl Report {
     }
 
     fn guessed(&self) -> Vec<Guessed<'_>> {
-        let guessed = |row: &'_ Row| match &row.worth {
-            Worth::Guesses { work, test, rate } => Some((work, *test, *rate)),
+        let guessed = self.rows.iter().filter_map(|row| match &row.worth {
+            Worth::Guesses { work, rate, .. } => {
+                Some(Guessed { mechanism: &row.mechanism, situation: row.situation, work, rate: *rate })
+            }
             _ => None,
-        };
-        let rows = self.rows.iter().filter_map(|row| {
-            let (work, test, rate) = guessed(row)?;
-            let (mechanism, situation) = (&row.mechanism[..], row.situation);
-            // The borrow is of the row, not of the closure.
-            Some(Guessed { mechanism, situation, work, test, rate })
         });
-        rows.collect()
+        guessed.collect()
     }
 
     pub(crate) fn to_text(&self) -> String {
@@ -99,9 +94,8 @@ impl Report {
                     value["work"] = work.to_string().into();
                     value["meaning"] = explain::guesses(&row.mechanism, row.situation, work).into();
                     let mut attackers = vec![attacker("this machine", *rate, None)];
-                    attackers.extend(
-                        ATTACKERS.iter().map(|who| attacker(who.name, who.rate(work), Some(who))),
-                    );
+                    attackers
+                        .extend(ATTACKERS.iter().map(|who| attacker(who.name, who.rate(work), Some(who))));
                     value["attackers"] = attackers.into();
                 }
                 Worth::Immediate(reason) => {
@@ -137,7 +131,8 @@ impl Report {
     }
 }
 
-const SOURCES: &str = "Every figure of the reference attackers and its source: docs/offline-cost.md, or --json.";
+const SOURCES: &str =
+    "Every figure of the reference attackers and its source: docs/offline-cost.md, or --json.";
 
 fn attacker(name: &str, rate: f64, priced: Option<&Attacker>) -> Value {
     let dictionaries = DICTIONARIES.iter().map(|dictionary| {
@@ -218,6 +213,7 @@ fn prf_name(prf: Prf) -> &'static str {
         Prf::HmacSha1 => "SHA-1",
         Prf::HmacSha256 => "SHA-256",
         Prf::HmacSha512 => "SHA-512",
+        _ => "other",
     }
 }
 

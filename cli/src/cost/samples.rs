@@ -8,9 +8,7 @@ use countersign::dictionary::{
 };
 use countersign::prep::Preparation;
 use countersign::registry::{self, ClientSetup, CredentialStore, Registered, ServerSetup, SharedPassword};
-use countersign::{
-    BindingType, ChannelBinding, Context, Mechanism, Password, Side, Step, system_rng,
-};
+use countersign::{BindingType, ChannelBinding, Context, Mechanism, Password, Side, Step, system_rng};
 
 use super::target::Subject;
 use crate::exit::Failure;
@@ -19,9 +17,7 @@ const ALICE: &str = "alice@home.example";
 
 /// Every mechanism in every situation, or those of the mechanisms named.
 pub(crate) fn all(mechanisms: &[String]) -> Result<Vec<Subject>, Failure> {
-    let wanted = |name: &str| {
-        mechanisms.is_empty() || mechanisms.iter().any(|wanted| wanted == name)
-    };
+    let wanted = |name: &str| mechanisms.is_empty() || mechanisms.iter().any(|wanted| wanted == name);
     let mut subjects = Vec::new();
     if wanted("TLS13-PSK") {
         subjects.push(Subject::new(tls13().exposure(Situation::Listener, None)?));

@@ -70,7 +70,8 @@ impl Subject {
     /// Whether it is of that mechanism; a record of SCRAM is of both its names.
     pub(crate) fn is(&self, name: &str) -> bool {
         let own = self.mechanism();
-        let thief = matches!(&self.exposure, Exposure::Guesses(oracle) if oracle.situation() == Situation::Thief);
+        let thief =
+            matches!(&self.exposure, Exposure::Guesses(oracle) if oracle.situation() == Situation::Thief);
         own == name || (thief && name.strip_suffix("-PLUS") == Some(own))
     }
 }
@@ -159,7 +160,8 @@ impl Target {
 
     /// What ties a state file to this target.
     pub(crate) fn fingerprint(&self, oracle: &dyn Oracle) -> String {
-        let hash = Sha256::new().chain_update(oracle.mechanism()).chain_update([0]).chain_update(&*self.octets);
+        let hash =
+            Sha256::new().chain_update(oracle.mechanism()).chain_update([0]).chain_update(&*self.octets);
         hash.finalize().iter().take(16).map(|octet| format!("{octet:02x}")).collect()
     }
 }
@@ -171,10 +173,7 @@ fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
         Box::new(File::open(path).map_err(|error| Failure::file(path, &error))?)
     };
     let mut octets = Zeroizing::new(Vec::new());
-    reader
-        .take(TEXT_MAX as u64 + 1)
-        .read_to_end(&mut octets)
-        .map_err(|error| Failure::file(path, &error))?;
+    reader.take(TEXT_MAX as u64 + 1).read_to_end(&mut octets).map_err(|error| Failure::file(path, &error))?;
     if octets.len() > TEXT_MAX {
         let what = format!("{} is longer than {TEXT_MAX} octets", output::path(path));
         return Err(Failure::new(Exit::Usage, what, "Split the file."));
@@ -185,6 +184,10 @@ fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
 fn text<'a>(octets: &'a [u8], path: &Path) -> Result<&'a str, Failure> {
     std::str::from_utf8(octets).map_err(|_| {
         let what = format!("{} is neither captured TLS nor text", output::path(path));
-        Failure::new(Exit::Usage, what, "Give a transcript, a capture that begins with a TLS record, or records.")
+        Failure::new(
+            Exit::Usage,
+            what,
+            "Give a transcript, a capture that begins with a TLS record, or records.",
+        )
     })
 }

@@ -24,9 +24,9 @@ mod in_tls;
 mod initiator;
 mod methods;
 mod negotiation;
-mod recording;
 #[cfg_attr(not(feature = "openssl"), allow(dead_code, reason = "no other TLS authenticates by itself"))]
 mod proving;
+mod recording;
 mod responder;
 pub mod rules;
 mod secured;
