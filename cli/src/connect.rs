@@ -4,8 +4,9 @@ use countersign::Side;
 use countersign::xmpp::driver::Driver;
 use countersign::xmpp::{InitiatorConfig, Jid};
 
-use crate::account::{AccountArgs, TunnelArgs, endpoint, runtime, with_resource};
+use crate::account::{AccountArgs, TunnelArgs, announce_login, endpoint, runtime};
 use crate::exit::Failure;
+use crate::peer;
 use crate::talk::{AtEnd, talk};
 
 /// Open a tunnel to a peer who listens, then chat or send data
@@ -14,10 +15,13 @@ use crate::talk::{AtEnd, talk};
 /// unchanged and the session ends with them.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
-  countersign connect --jid alice@home.example --to bob@home.example
+  countersign connect --jid alice@atlanta.example --to bob@biloxi.example
+  countersign connect --demo-server 127.0.0.1:5222 --jid alice@home.example --to bob@home.example
   tar c photos | countersign connect --jid alice@home.example --to bob@home.example \\
       --account-password-file account.txt --password-file secret.txt
 
+The server is found in the DNS and its certificate checked; see --server and --ca-file. With a bare address in --to,
+the resources that listen are looked for; when there are several you are asked, or told to name one.
 Both passwords are asked for when no file is given; they never stand on the command line.
 Exit codes: see countersign --help.")]
 pub(crate) struct Args {
@@ -31,21 +35,21 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
-    let peer = match args.to.clone().try_into_full() {
-        Ok(full) => full,
-        Err(bare) => with_resource(&bare)?,
-    };
     let policy = args.tunnel.policy()?;
     let account_password = args.account.password()?;
     let shared = args.tunnel.password()?;
     let runtime = runtime()?;
     let result = runtime.block_on(async {
-        let handle = Driver::spawn(args.account.log_in(account_password).await?, None);
-        let config = InitiatorConfig::new(handle.own_jid().clone(), peer, shared)
-            .with_policy(policy)
-            .with_limits(args.tunnel.limits());
+        let client = args.account.log_in(account_password).await?;
+        let login = client.report().clone();
+        let handle = Driver::spawn(client, None);
         let talked = async {
+            let peer = peer::choose(&handle, &args.to).await?;
+            let config = InitiatorConfig::new(handle.own_jid().clone(), peer, shared)
+                .with_policy(policy)
+                .with_limits(args.tunnel.limits());
             let stream = handle.connect(config, endpoint(Side::Client)?).await?;
+            announce_login(handle.own_jid(), &login, args.tunnel.json());
             args.tunnel.announce(&stream);
             talk(stream, AtEnd::Close).await
         };

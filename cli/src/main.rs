@@ -11,6 +11,7 @@ mod exit;
 mod listen;
 mod output;
 mod password;
+mod peer;
 mod serve;
 mod talk;
 mod vectors;

@@ -117,7 +117,7 @@ impl Stage {
     fn command(&self, what: &str, user: &str, password: &str, shared: &str) -> Command {
         let path = |name: &str| self.folder.0.join(name);
         let mut command = tool();
-        command.args([what, "--server", &self.address, "--jid"]).arg(format!("{user}@home.example"));
+        command.args([what, "--demo-server", &self.address, "--jid"]).arg(format!("{user}@home.example"));
         command.arg("--account-password-file").arg(path(password));
         command.arg("--password-file").arg(path(shared));
         command
@@ -207,7 +207,7 @@ fn no_server_is_an_absent_peer() {
     // Taken and given back, so that nobody listens there.
     let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let mut command = tool();
-    command.args(["connect", "--jid", "alice@home.example", "--to", "bob@home.example", "--server"]);
+    command.args(["connect", "--jid", "alice@home.example", "--to", "bob@home.example", "--demo-server"]);
     command.arg(address.to_string()).arg("--account-password-file").arg(account);
     assert_two_lines(&Process::start(command.arg("--password-file").arg(shared)).run(b""), 4);
 }
@@ -220,7 +220,7 @@ fn a_server_that_closes_the_socket_is_noticed() {
     let address = listener.local_addr().unwrap();
     let server = thread::spawn(move || drop(listener.accept()));
     let mut command = tool();
-    command.args(["connect", "--jid", "alice@home.example", "--to", "bob@home.example", "--server"]);
+    command.args(["connect", "--jid", "alice@home.example", "--to", "bob@home.example", "--demo-server"]);
     command.arg(address.to_string()).arg("--account-password-file").arg(account);
     let output = Process::start(command.arg("--password-file").arg(shared)).run(b"");
     server.join().unwrap();

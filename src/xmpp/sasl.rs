@@ -11,6 +11,7 @@ use crate::error::{ErrorKind, Result, Rule};
 use crate::mechanism::MechanismName;
 use crate::sasl::{Condition, decode, encode};
 
+use super::sasl2::Authentication;
 use super::{ns, xml};
 
 /// Rules of this module.
@@ -35,6 +36,10 @@ pub struct Features {
     pub mechanisms: Vec<MechanismName>,
     /// `<sasl-channel-binding/>`: those of the listed types that are known here.
     pub binding_types: Vec<BindingType>,
+    /// The listed types that are not known here, by name.
+    pub other_binding_types: Vec<String>,
+    /// `<authentication/>` of SASL2.
+    pub sasl2: Option<Authentication>,
     /// `<starttls/>` is offered.
     pub starttls: bool,
     /// `<bind/>` is offered.
@@ -62,6 +67,13 @@ impl Features {
         self
     }
 
+    /// Offers SASL2.
+    #[must_use]
+    pub fn with_sasl2(mut self, authentication: Authentication) -> Self {
+        self.sasl2 = Some(authentication);
+        self
+    }
+
     /// Offers STARTTLS.
     #[must_use]
     pub fn with_starttls(mut self) -> Self {
@@ -80,15 +92,18 @@ impl Features {
     #[must_use]
     pub fn to_element(&self) -> Element {
         let list = |names: &[MechanismName]| Mechanisms { names: names.to_vec() };
-        let types = |kinds: &[BindingType]| ChannelBindings {
-            types: kinds.iter().map(|kind| kind.name().to_owned()).collect(),
-        };
-        xml::element(&FeaturesElement {
+        let types = self.binding_types.iter().map(|kind| kind.name().to_owned());
+        let types = types.chain(self.other_binding_types.iter().cloned()).collect::<Vec<_>>();
+        let mut element = xml::element(&FeaturesElement {
             starttls: self.starttls.then_some(StartTls),
             mechanisms: (!self.mechanisms.is_empty()).then(|| list(&self.mechanisms)),
-            channel_bindings: (!self.binding_types.is_empty()).then(|| types(&self.binding_types)),
+            channel_bindings: (!types.is_empty()).then_some(ChannelBindings { types }),
             bind: self.bind.then_some(Bind),
-        })
+        });
+        if let Some(authentication) = &self.sasl2 {
+            element.append_child(authentication.to_element());
+        }
+        element
     }
 
     /// Parses `<stream:features/>`.
@@ -98,9 +113,15 @@ impl Features {
     pub fn from_element(element: &Element) -> Result<Self> {
         let parsed = xml::parse::<FeaturesElement>(element, &rules::MALFORMED)?;
         let types = parsed.channel_bindings.map(|list| list.types).unwrap_or_default();
+        let sasl2 = element.get_child("authentication", ns::SASL2).map(Authentication::from_element);
         Ok(Self {
             mechanisms: parsed.mechanisms.map(|list| list.names).unwrap_or_default(),
             binding_types: types.iter().filter_map(|name| name.parse().ok()).collect(),
+            other_binding_types: types
+                .into_iter()
+                .filter(|name| name.parse::<BindingType>().is_err())
+                .collect(),
+            sasl2: sasl2.transpose()?,
             starttls: parsed.starttls.is_some(),
             bind: parsed.bind.is_some(),
         })
@@ -177,18 +198,20 @@ impl ServerMessage {
     /// [`rules::MALFORMED`]; as [`decode`].
     pub fn from_element(element: &Element) -> Result<Self> {
         if element.is("failure", ns::SASL) {
-            let known = |name: &str| Condition::ALL.into_iter().find(|condition| condition.name() == name);
-            let condition = element
-                .children()
-                .filter(|child| child.has_ns(ns::SASL))
-                .find_map(|child| known(child.name()));
-            return Ok(Self::Failure(condition.unwrap_or(Condition::NotAuthorized)));
+            return Ok(Self::Failure(failure_condition(element)));
         }
         Ok(match xml::parse(element, &rules::MALFORMED)? {
             Reply::Challenge(data) => Self::Challenge(data),
             Reply::Success(data) => Self::Success(data),
         })
     }
+}
+
+/// The condition in a `<failure/>` of either profile; not-authorized where none is known.
+pub(super) fn failure_condition(failure: &Element) -> Condition {
+    let known = |name: &str| Condition::ALL.into_iter().find(|condition| condition.name() == name);
+    let children = failure.children().filter(|child| child.has_ns(ns::SASL));
+    children.filter_map(|child| known(child.name())).next().unwrap_or(Condition::NotAuthorized)
 }
 
 #[derive(FromXml, AsXml)]
@@ -286,25 +309,29 @@ mod tests {
             .with_starttls()
             .with_mechanisms([name("CPACE-X25519"), name("SCRAM-SHA-256-PLUS")])
             .with_binding_types([BindingType::TlsExporter])
-            .with_bind();
+            .with_bind()
+            .with_sasl2(Authentication::new([name("SCRAM-SHA-256")]));
         let literal = "<features xmlns='http://etherx.jabber.org/streams'>\
             <starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>\
             <mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><mechanism>CPACE-X25519</mechanism>\
             <mechanism>SCRAM-SHA-256-PLUS</mechanism></mechanisms>\
             <sasl-channel-binding xmlns='urn:xmpp:sasl-cb:0'><channel-binding type='tls-exporter'/>\
-            </sasl-channel-binding><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></features>";
+            </sasl-channel-binding><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/>\
+            <authentication xmlns='urn:xmpp:sasl:2'><mechanism>SCRAM-SHA-256</mechanism></authentication></features>";
         assert_eq!(features.to_element(), literal.parse().unwrap());
         assert_eq!(Features::from_element(&features.to_element()).unwrap(), features);
     }
 
     #[test]
-    fn unknown_features_and_types_are_ignored() {
+    fn unknown_features_are_ignored_and_unknown_types_kept() {
         let literal = "<features xmlns='http://etherx.jabber.org/streams'><x xmlns='urn:x'/>\
             <starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'><required/></starttls>\
             <sasl-channel-binding xmlns='urn:xmpp:sasl-cb:0'><channel-binding type='new'/>\
             <channel-binding type='tls-unique'/></sasl-channel-binding></features>";
         let features = Features::from_element(&literal.parse().unwrap()).unwrap();
-        assert_eq!(features, Features::new().with_starttls().with_binding_types([BindingType::TlsUnique]));
+        let mut expected = Features::new().with_starttls().with_binding_types([BindingType::TlsUnique]);
+        expected.other_binding_types = vec!["new".into()];
+        assert_eq!(features, expected);
     }
 
     #[test]
