@@ -38,6 +38,16 @@ pub(crate) async fn log_in(server: &Server, authority: &Authority, login: Login)
     guard(Client::connect_secure(&[target], &trust(authority), login)).await
 }
 
+/// The same by TLS at once.
+pub(crate) async fn log_in_directly(
+    server: &Server,
+    authority: &Authority,
+    login: Login,
+) -> Result<Connected> {
+    let target = Target::direct("localhost", server.ports.direct);
+    guard(Client::connect_secure(&[target], &trust(authority), login)).await
+}
+
 pub(crate) fn trust(authority: &Authority) -> Trust {
     Trust::only(authority.pem().as_bytes()).unwrap()
 }
