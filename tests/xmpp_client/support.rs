@@ -8,7 +8,7 @@ use countersign::registry::{self, Credential, MemoryStore, ServerSetup};
 use countersign::sasl::{ServerExchange, ServerStep, encode};
 use countersign::scram::{HashFunction, StoredCredential};
 use countersign::xmpp::client::{Client, Login, Timeouts};
-use countersign::xmpp::stream::{Item, Parser, to_octets};
+use countersign::xmpp::stream::{Header, Item, Parser, to_octets};
 use countersign::xmpp::{Element, Jid, Limits};
 use countersign::{BindingType, ChannelBinding, Context, Error, Password, system_rng};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream};
@@ -136,14 +136,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Server<S> {
     }
 
     /// Takes the client's header and gives ours, with features.
-    pub async fn open(&mut self, features: &str) {
+    pub async fn open(&mut self, features: &str) -> Header {
         self.parser = Parser::new(&Limits::default());
-        assert!(matches!(self.item().await, Some(Item::Header(_))));
+        let Some(Item::Header(header)) = self.item().await else { panic!("no header") };
         self.say(&format!(
             "<?xml version='1.0'?><stream:stream xmlns='jabber:client' \
              xmlns:stream='http://etherx.jabber.org/streams' from='{DOMAIN}' id='1' version='1.0'>{features}"
         ))
         .await;
+        header
     }
 
     /// One login by the rules, for alice; what the client chose, the gs2-header where it is SCRAM, and whether it proved

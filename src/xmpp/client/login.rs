@@ -186,7 +186,7 @@ impl Login {
     }
 
     /// Adds a channel binding of the stream that is given to [`Client::over`](super::Client::over); one for each type
-    /// that the stream has.
+    /// that the stream has. With any, the stream counts as TLS, and its header says whose account it is.
     #[must_use]
     pub fn with_binding(mut self, binding: ChannelBinding) -> Self {
         self.bindings.push(binding);
@@ -198,6 +198,11 @@ impl Login {
     pub fn with_binding_use(mut self, binding_use: BindingUse) -> Self {
         self.binding_use = binding_use;
         self
+    }
+
+    /// Whether the stream has a channel binding, and so is TLS.
+    pub(super) fn is_over_tls(&self) -> bool {
+        !self.bindings.is_empty()
     }
 
     /// The account.

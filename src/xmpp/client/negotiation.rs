@@ -30,8 +30,13 @@ impl<S: AsyncRead + AsyncWrite> Negotiation<S> {
     /// Both headers, and the features.
     pub(super) async fn open(&mut self, login: &Login) -> Result<Features> {
         let domain = BareJid::from_parts(None, login.account.domain());
-        // No `from`: before TLS it would tell listeners who we are (RFC 6120 section 4.7.1).
-        self.sender.write(&Header::new().with_to(domain).to_octets()).await?;
+        let mut header = Header::new().with_to(domain);
+        // Before TLS it would tell listeners who we are (RFC 6120 section 4.7.1). Some servers offer SASL2 only to those
+        // who say it (XEP-0388 section 2.2).
+        if login.is_over_tls() {
+            header = header.with_from(login.account.clone());
+        }
+        self.sender.write(&header.to_octets()).await?;
         match self.receiver.incoming.next(&rules::LOST).await? {
             None => return Err(Error::new(&rules::LOST)),
             Some(Item::Header(_)) => {}
