@@ -35,7 +35,6 @@ pub(crate) type Account = Client<Box<dyn Duplex>>;
 
 /// Which server, and who we are there.
 #[derive(Debug, clap::Args)]
-#[command(next_help_heading = "Account")]
 pub(crate) struct AccountArgs {
     /// Our own account, user@domain or user@domain/resource
     #[arg(long, value_name = "JID")]

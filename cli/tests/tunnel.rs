@@ -340,6 +340,62 @@ fn a_certificate_that_is_not_believed_is_an_authentication_failure() {
 }
 
 #[test]
+fn a_server_that_vanishes_cuts_the_session_short() {
+    let Some(mut stage) = AtProsody::set("vanishes") else { return };
+    let bob = stage.listen("bob@montague.example");
+    let mut command = stage.command("connect", "alice@montague.example", "ca.pem");
+    let mut alice = Process::start(command.args(["--to", "bob@montague.example/countersign"]));
+    // Held open: she has more to say.
+    let _stdin = alice.0.stdin.take();
+    let mut stderr = BufReader::new(alice.0.stderr.take().unwrap());
+    let mut line = String::new();
+    while !line.starts_with("trust:") {
+        line.clear();
+        assert_ne!(stderr.read_line(&mut line).unwrap(), 0, "alice is gone");
+    }
+    stage.server.kill();
+    let (alice, bob) = (alice.finish(), bob.finish());
+    assert_eq!((alice.status.code(), bob.status.code()), (Some(6), Some(6)));
+    let mut rest = String::new();
+    stderr.read_to_string(&mut rest).unwrap();
+    let lines = rest.lines().collect::<Vec<_>>();
+    assert!(
+        matches!(lines[..], [what, advice] if what.starts_with("error: ") && advice.starts_with("  try: ")),
+        "{rest}"
+    );
+}
+
+#[test]
+fn a_peer_without_tunnels_is_said_to_have_none() {
+    let mut import = Command::new("python3");
+    import.args(["-c", "import slixmpp"]).stdout(Stdio::null()).stderr(Stdio::null());
+    if !common::peer_or_skip("slixmpp", import.status().is_ok_and(|status| status.success())) {
+        return;
+    }
+    let Some(stage) = AtProsody::set("without") else { return };
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/peers/slixmpp_peer.py");
+    let mut bob = Process::start(Command::new("python3").args([script, "plain"]));
+    let setup = serde_json::json!({
+        "host": "127.0.0.1",
+        "port": stage.server.ports.clients,
+        "authorities": stage.folder.0.join("ca.pem"),
+        "jid": "bob@montague.example/countersign",
+        "password": AtProsody::ACCOUNTS[1].1,
+    });
+    // Kept: the script ends with it.
+    let mut stdin = bob.0.stdin.take().unwrap();
+    writeln!(stdin, "{setup}").unwrap();
+    let mut line = String::new();
+    BufReader::new(bob.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert!(line.contains("ready"), "{line}");
+    for to in ["bob@montague.example/countersign", "bob@montague.example"] {
+        let output = stage.connect("ca.pem", to, b"");
+        assert_two_lines(&output, 7);
+        assert!(text(&output.stderr).contains("does not support end-to-end sessions"));
+    }
+}
+
+#[test]
 fn a_server_without_tls_gets_no_login() {
     let stage = Stage::set("plaintext");
     let mut command = stage.command("connect", "alice", "alice", "shared");

@@ -140,6 +140,12 @@ impl Server {
         (Ipv4Addr::LOCALHOST, self.ports.clients).into()
     }
 
+    /// Ends it at once, as a power failure would.
+    pub(crate) fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
     pub(crate) fn prosody(setup: Setup<'_>) -> Self {
         let folder = Folder::new("prosody", setup.root);
         let Setup { domain, ports, .. } = setup;
