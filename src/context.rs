@@ -22,6 +22,7 @@ pub struct Context {
     responder: String,
     mechanisms: Vec<MechanismName>,
     binding_types: Vec<BindingType>,
+    other_binding_types: Vec<String>,
     offers: Vec<Vec<u8>>,
 }
 
@@ -53,6 +54,13 @@ impl Context {
         self
     }
 
+    /// Those types among them that are not known here: they are never used, and belong to what was offered.
+    #[must_use]
+    pub fn with_other_binding_types(mut self, offered: impl IntoIterator<Item = String>) -> Self {
+        self.other_binding_types = offered.into_iter().collect();
+        self
+    }
+
     /// Adds something that crossed the servers in the open, as canonical octets; the initiator's offers first.
     #[must_use]
     pub fn with_offer(mut self, offer: impl Into<Vec<u8>>) -> Self {
@@ -78,10 +86,16 @@ impl Context {
         &self.mechanisms
     }
 
-    /// The channel-binding types that were offered.
+    /// The channel-binding types that were offered and are known here.
     #[must_use]
     pub fn binding_types(&self) -> &[BindingType] {
         &self.binding_types
+    }
+
+    /// Whether any channel-binding type was offered, known here or not.
+    #[must_use]
+    pub fn offers_binding_types(&self) -> bool {
+        !self.binding_types.is_empty() || !self.other_binding_types.is_empty()
     }
 
     /// Whether two parties are named, so that the exchange must prove the whole context.
@@ -141,7 +155,7 @@ impl Context {
     #[must_use]
     pub fn downgrade_string(&self) -> Vec<u8> {
         let mut string = self.sorted_mechanisms().join("\u{1e}");
-        if !self.binding_types.is_empty() {
+        if self.offers_binding_types() {
             string.push('\u{1f}');
             string.push_str(&self.sorted_binding_types().join("\u{1e}"));
         }
@@ -154,8 +168,9 @@ impl Context {
         names
     }
 
-    fn sorted_binding_types(&self) -> Vec<&'static str> {
-        let mut names = self.binding_types.iter().map(|kind| kind.name()).collect::<Vec<_>>();
+    fn sorted_binding_types(&self) -> Vec<&str> {
+        let known = self.binding_types.iter().map(|kind| kind.name());
+        let mut names = known.chain(self.other_binding_types.iter().map(String::as_str)).collect::<Vec<_>>();
         names.sort_unstable();
         names
     }
@@ -178,6 +193,10 @@ mod tests {
             full().downgrade_string(),
             b"SCRAM-SHA-1\x1eSCRAM-SHA-1-PLUS\x1ftls-exporter\x1etls-server-end-point"
         );
+        assert_eq!(
+            full().with_other_binding_types(["tls-new".to_owned()]).downgrade_string(),
+            b"SCRAM-SHA-1\x1eSCRAM-SHA-1-PLUS\x1ftls-exporter\x1etls-new\x1etls-server-end-point"
+        );
     }
 
     #[test]
@@ -189,6 +208,7 @@ mod tests {
             Context { initiator: "b@y/2".into(), responder: "a@x/1".into(), ..full() },
             full().with_mechanisms(["SCRAM-SHA-1"].map(|n| n.parse().unwrap())),
             full().with_binding_types([BindingType::TlsExporter]),
+            full().with_other_binding_types(["tls-new".to_owned()]),
             full().with_offer(*b""),
             Context { offers: vec![], ..full() },
         ];

@@ -5,16 +5,19 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use countersign::registry;
-use countersign::sasl::Policy;
+use countersign::sasl::{Floor, Policy};
 use countersign::tls::certificate::{Config, Identity, RustlsEndpoint};
 #[cfg(feature = "openssl")]
 use countersign::tls::psk::{self, PreSharedKey};
 use countersign::tls::{Deferred, Endpoint, Negotiated, Tunnel, Verified};
-use countersign::xmpp::client::{Client, Login};
+use countersign::xmpp::client::{
+    self, BindingUse, Client, Login, LoginReport, Profile, Resolver, Target, Trust,
+};
 use countersign::xmpp::driver::E2eStream;
 use countersign::xmpp::{self, BareJid, Established, FullJid, Jid};
-use countersign::{MechanismName, Password, Side};
+use countersign::{BindingType, MechanismName, Password, Side};
 use serde_json::json;
+use tokio::io::{AsyncRead, AsyncWrite};
 #[cfg(feature = "openssl")]
 use zeroize::Zeroizing;
 
@@ -22,8 +25,19 @@ use crate::exit::{Exit, Failure};
 use crate::output::{self, Tone};
 use crate::password::PasswordArgs;
 
-/// The resource that `listen` asks for, and that `connect` assumes when it is given a bare JID.
+/// The resource that `listen` asks for, and where `connect` looks first when it is given a bare JID.
 pub(crate) const RESOURCE: &str = "countersign";
+
+/// The one mechanism that is no proof.
+const PLAIN: MechanismName = MechanismName::from_static("PLAIN");
+
+/// A connection to a server, of whatever kind.
+pub(crate) trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
+
+/// A logged-in connection of whatever kind.
+pub(crate) type Account = Client<Box<dyn Duplex>>;
 
 /// Which server, and who we are there.
 #[derive(Debug, clap::Args)]
@@ -31,12 +45,28 @@ pub(crate) struct AccountArgs {
     /// Our own account, user@domain or user@domain/resource
     #[arg(long, value_name = "JID", required_unless_present = "tcp", conflicts_with = "tcp")]
     jid: Option<Jid>,
-    /// Where the XMPP server listens
-    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:5222")]
-    server: String,
+    /// Where the XMPP server listens, instead of asking the DNS; its certificate must name the domain all the same
+    #[arg(long, value_name = "HOST:PORT")]
+    server: Option<Target>,
+    /// The server given by --server wants TLS at once, without STARTTLS
+    #[arg(long, requires = "server")]
+    direct_tls: bool,
+    /// Believe the certificate authorities in this file, and no others
+    #[arg(long, value_name = "PEM")]
+    ca_file: Option<PathBuf>,
+    /// Log in without TLS, to a demo server on this machine
+    #[arg(long, value_name = "IP:PORT", conflicts_with_all = ["server", "ca_file"])]
+    demo_server: Option<String>,
     /// Read the account's password from the first line of this file, instead of asking for it
     #[arg(long, value_name = "PATH")]
     account_password_file: Option<PathBuf>,
+    /// Log in by this mechanism and no other; may be given several times, in order of preference. PLAIN sends the
+    /// password to the server and must stand alone
+    #[arg(long = "account-mechanism", value_name = "NAME")]
+    account_mechanisms: Vec<MechanismName>,
+    /// Bind the login to the TLS connection: where the server announces how, always, or not at all
+    #[arg(long, value_name = "WHEN", default_value = "auto", value_parser = ["auto", "required", "none"])]
+    account_binding: String,
 }
 
 impl AccountArgs {
@@ -52,12 +82,95 @@ impl AccountArgs {
     }
 
     /// Logs in.
-    pub(crate) async fn log_in(&self, password: Password) -> Result<Client, Failure> {
+    pub(crate) async fn log_in(&self, password: Password) -> Result<Account, Failure> {
+        let login = self.login(password)?;
+        let (stream, login): (Box<dyn Duplex>, _) = if let Some(address) = &self.demo_server {
+            (Box::new(client::loopback(address, &login).await?), login)
+        } else {
+            let trust = self.trust()?;
+            let targets = self.targets(login.account()).await?;
+            let secured = client::secure(&targets, &trust, &login).await?;
+            (Box::new(secured.stream), secured.bindings.into_iter().fold(login, Login::with_binding))
+        };
+        Ok(Client::over(stream, login).await?)
+    }
+
+    fn login(&self, password: Password) -> Result<Login, Failure> {
         let wanted = match self.jid()?.clone().try_into_full() {
             Ok(full) => full,
             Err(bare) => with_resource(&bare)?,
         };
-        Ok(Client::connect(&self.server, Login::new(wanted, password)?).await?)
+        let login = Login::new(wanted, password)?.with_binding_use(match self.account_binding.as_str() {
+            "required" => BindingUse::Required,
+            "none" => BindingUse::Never,
+            _ => BindingUse::Auto,
+        });
+        if self.account_mechanisms.is_empty() {
+            return Ok(login);
+        }
+        if !self.account_mechanisms.contains(&PLAIN) {
+            let policy = Policy::named(self.account_mechanisms.iter().cloned()).with_floor(Floor::Named);
+            policy.check()?;
+            return Ok(login.with_policy(policy));
+        }
+        if self.account_mechanisms.len() > 1
+            || self.demo_server.is_some()
+            || self.account_binding == "required"
+        {
+            return Err(Failure::new(
+                Exit::Usage,
+                "PLAIN is not taken beside another mechanism, without TLS, or where a binding is required",
+                "Name PLAIN alone, or better name nothing.",
+            ));
+        }
+        Ok(login.dangerously_send_password())
+    }
+
+    fn trust(&self) -> Result<Trust, Failure> {
+        match &self.ca_file {
+            Some(path) => {
+                let pem = std::fs::read(path).map_err(|error| Failure::file(path, &error))?;
+                Ok(Trust::only(&pem)?)
+            }
+            None => Ok(Trust::platform()?),
+        }
+    }
+
+    async fn targets(&self, account: &BareJid) -> Result<Vec<Target>, Failure> {
+        match &self.server {
+            Some(target) if self.direct_tls => Ok(vec![target.clone().with_direct_tls()]),
+            Some(target) => Ok(vec![target.clone()]),
+            None => Ok(Resolver::system()?.servers(account).await?),
+        }
+    }
+}
+
+/// Says how the login went.
+pub(crate) fn announce_login(jid: &FullJid, report: &LoginReport, json: bool) {
+    let sasl2 = report.profile == Profile::Sasl2;
+    if json {
+        output::note_json(&json!({
+            "event": "account",
+            "jid": jid.to_string(),
+            "mechanism": report.mechanism.as_str(),
+            "binding": report.binding.map(BindingType::name),
+            "sasl2": sasl2,
+        }));
+        return;
+    }
+    let (mechanism, profile) = (&report.mechanism, if sasl2 { " (SASL2)" } else { "" });
+    match report.binding {
+        Some(kind) => {
+            output::note(
+                Tone::Good,
+                "account:",
+                format_args!("{jid} by {mechanism}{profile}, bound to {kind}"),
+            );
+        }
+        None => {
+            let text = format_args!("{jid} by {mechanism}{profile}, not bound to the connection");
+            output::note(Tone::Doubtful, "account:", text);
+        }
     }
 }
 
@@ -164,6 +277,10 @@ impl TunnelArgs {
         Ok(PreSharedKey::from_high_entropy(&octets)?)
     }
 
+    pub(crate) fn json(&self) -> bool {
+        self.json
+    }
+
     /// Says who is at the other end, and how that is known.
     pub(crate) fn announce(&self, stream: &E2eStream) {
         let Established { mechanism, refused, negotiated, .. } = stream.established();
@@ -195,6 +312,7 @@ impl TunnelArgs {
             "verified:",
             format_args!("{peer} has proven the shared {what} by {mechanism}{tls}"),
         );
+        output::note(Tone::Good, "trust:", "independent: the servers in between were not believed");
         for (name, why) in refused {
             output::note(Tone::Doubtful, "passed over:", format_args!("{name}: {why}"));
         }

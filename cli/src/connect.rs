@@ -4,8 +4,9 @@ use countersign::Side;
 use countersign::xmpp::driver::Driver;
 use countersign::xmpp::{InitiatorConfig, Jid};
 
-use crate::account::{AccountArgs, TunnelArgs, endpoint, runtime, with_resource};
+use crate::account::{AccountArgs, TunnelArgs, announce_login, endpoint, runtime};
 use crate::exit::{Exit, Failure};
+use crate::peer;
 use crate::talk::{AtEnd, talk};
 use crate::tcp::{self, TcpArgs};
 
@@ -15,13 +16,17 @@ use crate::tcp::{self, TcpArgs};
 /// unchanged and the session ends with them.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
-  countersign connect --jid alice@home.example --to bob@home.example
+  countersign connect --jid alice@atlanta.example --to bob@biloxi.example
+  countersign connect --demo-server 127.0.0.1:5222 --jid alice@home.example --to bob@home.example
   tar c photos | countersign connect --jid alice@home.example --to bob@home.example \\
       --account-password-file account.txt --password-file secret.txt
   countersign connect --jid alice@home.example --to bob@home.example --auth pake-psk
   countersign connect --tcp 127.0.0.1:4433 --auth tls-psk --identity alice --key-file key.txt
 
-A key for tls-psk has 32 hex digits or more: openssl rand -hex 32. Both passwords are asked for when no file is given; they never stand on the command line.
+A key for tls-psk has 32 hex digits or more: openssl rand -hex 32.
+The server is found in the DNS and its certificate checked; see --server and --ca-file. With a bare address in --to,
+the resources that listen are looked for; when there are several you are asked, or told to name one.
+Both passwords are asked for when no file is given; they never stand on the command line.
 Exit codes: see countersign --help.")]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -45,10 +50,6 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let Some(to) = &args.to else {
         return Err(Failure::new(Exit::Usage, "no peer is named", "Give --to, or --tcp without XMPP."));
     };
-    let peer = match to.clone().try_into_full() {
-        Ok(full) => full,
-        Err(bare) => with_resource(&bare)?,
-    };
     let policy = args.tunnel.policy()?;
     #[cfg(feature = "openssl")]
     let key = args.tunnel.key_if_needed()?;
@@ -56,17 +57,21 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let shared = args.tunnel.password()?;
     let runtime = runtime()?;
     let result = runtime.block_on(async {
-        let handle = Driver::spawn(args.account.log_in(account_password).await?, None);
-        let config = InitiatorConfig::new(handle.own_jid().clone(), peer, shared)
-            .with_policy(policy)
-            .with_limits(args.tunnel.limits());
-        #[cfg(feature = "openssl")]
-        let config = match key {
-            Some(key) => config.with_psk(key),
-            None => config,
-        };
+        let client = args.account.log_in(account_password).await?;
+        let login = client.report().clone();
+        let handle = Driver::spawn(client, None);
         let talked = async {
+            let peer = peer::choose(&handle, to).await?;
+            let config = InitiatorConfig::new(handle.own_jid().clone(), peer, shared)
+                .with_policy(policy)
+                .with_limits(args.tunnel.limits());
+            #[cfg(feature = "openssl")]
+            let config = match key {
+                Some(key) => config.with_psk(key),
+                None => config,
+            };
             let stream = handle.connect(config, endpoint(Side::Client)?).await?;
+            announce_login(handle.own_jid(), &login, args.tunnel.json());
             args.tunnel.announce(&stream);
             talk(stream, AtEnd::Close).await
         };

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use countersign::guess::{GuessLimits, Guesses};
 use countersign::prep::Preparation;
 use countersign::registry::SharedPassword;
-use countersign::xmpp::driver::Driver;
+use countersign::xmpp::client::{Greeter, available};
+use countersign::xmpp::driver::{Driver, E2eStream, Handle};
 use countersign::xmpp::{Acceptance, BareJid, FullJid, ResponderConfig};
 use countersign::{Side, system_rng};
 
-use crate::account::{AccountArgs, TunnelArgs, endpoint, runtime};
+use crate::account::{AccountArgs, TunnelArgs, announce_login, endpoint, runtime};
 use crate::exit::{self, Failure};
 use crate::output::{self, Tone};
 use crate::talk::{AtEnd, talk};
@@ -21,12 +22,16 @@ use crate::tcp::{self, TcpArgs};
 /// session ends when the peer ends it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
-  countersign listen --jid bob@home.example --server 127.0.0.1:5222
-  countersign listen --jid bob@home.example --from alice@home.example --password-file secret.txt > backup.tar
-  countersign listen --jid bob@home.example --auth pake-psk
+  countersign listen --jid bob@biloxi.example --from alice@atlanta.example
+  countersign listen --jid bob@biloxi.example --password-file secret.txt > backup.tar
+  countersign listen --demo-server 127.0.0.1:5222 --jid bob@home.example
+  countersign listen --jid bob@biloxi.example --auth pake-psk
   countersign listen --tcp 127.0.0.1:4433 --auth tls-psk --identity alice --key-file key.txt
 
-A key for tls-psk has 32 hex digits or more: openssl rand -hex 32. Both passwords are asked for when no file is given; they never stand on the command line.
+A key for tls-psk has 32 hex digits or more: openssl rand -hex 32.
+The server is found in the DNS and its certificate checked; see --server and --ca-file. Whoever may open a session
+can also see that we listen: everybody, unless --from names one account.
+Both passwords are asked for when no file is given; they never stand on the command line.
 Exit codes: see countersign --help.")]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -58,7 +63,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let runtime = runtime()?;
     let result = runtime.block_on(async {
         let client = args.account.log_in(account_password).await?;
-        let own = client.jid().clone();
+        let (own, login) = (client.jid().clone(), client.report().clone());
         let (limits, from) = (args.tunnel.limits(), args.from.clone());
         let guesses = Guesses::in_memory(GuessLimits::default());
         let gate = {
@@ -84,10 +89,13 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
             }
         };
         let handle = Driver::spawn(client, Some(Box::new(gate)));
-        output::note(Tone::Good, "listening:", format_args!("as {own}"));
         let talked = async {
+            handle.send_stanza(available()).await?;
+            announce_login(&own, &login, args.tunnel.json());
+            output::note(Tone::Good, "listening:", format_args!("as {own}"));
+            let mut greeter = Greeter::new();
             let stream = loop {
-                match handle.accept().await {
+                match accept(&handle, &mut greeter, args.from.as_ref()).await {
                     Ok(stream) => break stream,
                     Err(error) if args.once || handle.has_ended() => return Err(error.into()),
                     // Somebody failed; the one we wait for may still come.
@@ -104,4 +112,23 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     });
     runtime.shutdown_background();
     result
+}
+
+/// The next session; meanwhile callers that look for us are answered.
+async fn accept(
+    handle: &Handle,
+    greeter: &mut Greeter,
+    from: Option<&BareJid>,
+) -> countersign::Result<E2eStream> {
+    loop {
+        tokio::select! {
+            accepted = handle.accept() => return accepted,
+            Some(stanza) = handle.recv_stanza() => {
+                let admit = |caller: &FullJid| from.is_none_or(|from| *from == caller.to_bare());
+                if let Some(answer) = greeter.answer(&stanza, admit) {
+                    handle.send_stanza(answer).await?;
+                }
+            }
+        }
+    }
 }

@@ -14,6 +14,7 @@ mod exit;
 mod listen;
 mod output;
 mod password;
+mod peer;
 mod serve;
 mod talk;
 mod tcp;

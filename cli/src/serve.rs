@@ -101,8 +101,8 @@ fn greet(
     }
     output::print(format_args!(
         "\nIn two other terminals:\n  \
-         countersign listen  --server {address} --jid bob@{domain}\n  \
-         countersign connect --server {address} --jid alice@{domain} --to bob@{domain}"
+         countersign listen  --demo-server {address} --jid bob@{domain}\n  \
+         countersign connect --demo-server {address} --jid alice@{domain} --to bob@{domain}"
     ))
 }
 

@@ -1,6 +1,14 @@
 //! `serve`, `listen` and `connect` as people use them: data through a pipe, and each way to fail with its exit code.
 #![allow(clippy::unwrap_used, reason = "the lint knows no helpers of tests")]
 
+#[path = "../../tests/common/certificates.rs"]
+mod certificates;
+#[path = "../../tests/common/mod.rs"]
+mod common;
+#[path = "../../tests/common/servers.rs"]
+#[allow(dead_code, reason = "the library's tests take the rest")]
+mod servers;
+
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
@@ -117,7 +125,7 @@ impl Stage {
     fn command(&self, what: &str, user: &str, password: &str, shared: &str) -> Command {
         let path = |name: &str| self.folder.0.join(name);
         let mut command = tool();
-        command.args([what, "--server", &self.address, "--jid"]).arg(format!("{user}@home.example"));
+        command.args([what, "--demo-server", &self.address, "--jid"]).arg(format!("{user}@home.example"));
         command.arg("--account-password-file").arg(path(password));
         command.arg("--password-file").arg(path(shared));
         command
@@ -207,7 +215,7 @@ fn no_server_is_an_absent_peer() {
     // Taken and given back, so that nobody listens there.
     let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let mut command = tool();
-    command.args(["connect", "--jid", "alice@home.example", "--to", "bob@home.example", "--server"]);
+    command.args(["connect", "--jid", "alice@home.example", "--to", "bob@home.example", "--demo-server"]);
     command.arg(address.to_string()).arg("--account-password-file").arg(account);
     assert_two_lines(&Process::start(command.arg("--password-file").arg(shared)).run(b""), 4);
 }
@@ -220,7 +228,7 @@ fn a_server_that_closes_the_socket_is_noticed() {
     let address = listener.local_addr().unwrap();
     let server = thread::spawn(move || drop(listener.accept()));
     let mut command = tool();
-    command.args(["connect", "--jid", "alice@home.example", "--to", "bob@home.example", "--server"]);
+    command.args(["connect", "--jid", "alice@home.example", "--to", "bob@home.example", "--demo-server"]);
     command.arg(address.to_string()).arg("--account-password-file").arg(account);
     let output = Process::start(command.arg("--password-file").arg(shared)).run(b"");
     server.join().unwrap();
@@ -238,4 +246,175 @@ fn an_unknown_mechanism_is_named() {
     command.arg("--account-password-file").arg(&shared).arg("--password-file").arg(&shared);
     let output = Process::start(&mut command).run(b"");
     assert!(text(&output.stderr).contains("X-NO-SUCH") && !output.status.success());
+}
+
+/// Accounts at Prosody, over STARTTLS with a certificate of an authority that only a file names.
+struct AtProsody {
+    folder: Folder,
+    server: servers::Server,
+}
+
+impl AtProsody {
+    const ACCOUNTS: [(&str, &str); 2] = [("alice", "in wonderland"), ("bob", "the builder")];
+
+    fn set(name: &str) -> Option<Self> {
+        if !common::peer_or_skip("Prosody", common::is_installed("prosody")) {
+            return None;
+        }
+        let folder = Folder::new(name);
+        for (user, password) in Self::ACCOUNTS {
+            folder.file(user, password);
+        }
+        folder.file("shared", "rosebud 1941\n");
+        let authority = certificates::Authority::new();
+        folder.file("ca.pem", authority.pem());
+        folder.file("other.pem", certificates::Authority::new().pem());
+        let setup = servers::Setup::new("montague.example", &Self::ACCOUNTS, &authority);
+        Some(Self { folder, server: servers::Server::prosody(setup) })
+    }
+
+    fn command(&self, what: &str, jid: &str, authorities: &str) -> Command {
+        let path = |name: &str| self.folder.0.join(name);
+        let mut command = tool();
+        command.args([what, "--jid", jid, "--server", &self.server.clients().to_string()]);
+        command.arg("--ca-file").arg(path(authorities));
+        command.arg("--account-password-file").arg(path(jid.split('@').next().unwrap()));
+        command.arg("--password-file").arg(path("shared"));
+        command
+    }
+
+    fn listen(&self, jid: &str) -> Process {
+        let mut command = self.command("listen", jid, "ca.pem");
+        let mut bob = Process::start(command.args(["--once", "--from", "alice@montague.example"]));
+        let mut stderr = BufReader::new(bob.0.stderr.take().unwrap());
+        let mut line = String::new();
+        while !line.starts_with("listening:") {
+            line.clear();
+            assert_ne!(stderr.read_line(&mut line).unwrap(), 0, "the listener is gone");
+        }
+        // What it says later is read, so that it never waits.
+        thread::spawn(move || std::io::copy(&mut stderr, &mut std::io::sink()));
+        drop(bob.0.stdin.take());
+        bob
+    }
+
+    fn connect(&self, authorities: &str, to: &str, input: &[u8]) -> Output {
+        let mut command = self.command("connect", "alice@montague.example", authorities);
+        Process::start(command.args(["--to", to])).run(input)
+    }
+}
+
+#[test]
+fn a_bare_address_is_enough_at_a_real_server() {
+    let Some(stage) = AtProsody::set("prosody") else { return };
+    let data = (0..50_000_u32).flat_map(u32::to_be_bytes).collect::<Vec<_>>();
+    let bob = stage.listen("bob@montague.example/elsewhere");
+    let alice = stage.connect("ca.pem", "bob@montague.example", &data);
+    let words = text(&alice.stderr);
+    assert!(alice.status.success(), "{words}");
+    assert!(words.contains("verified: bob@montague.example/elsewhere has proven"), "{words}");
+    assert!(words.contains("trust: independent"), "{words}");
+    assert!(words.contains("by SCRAM-SHA-256, not bound to the connection"), "{words}");
+    let bob = bob.finish();
+    assert!(bob.status.success() && bob.stdout == data, "{} octets came", bob.stdout.len());
+}
+
+#[test]
+fn several_resources_are_listed_and_none_is_guessed() {
+    let Some(stage) = AtProsody::set("several") else { return };
+    let _bobs = ["one", "two"].map(|resource| stage.listen(&format!("bob@montague.example/{resource}")));
+    let output = stage.connect("ca.pem", "bob@montague.example", b"");
+    assert_two_lines(&output, 2);
+    let words = text(&output.stderr);
+    for resource in ["bob@montague.example/one", "bob@montague.example/two"] {
+        assert!(words.contains(resource), "{words}");
+    }
+}
+
+#[test]
+fn a_certificate_that_is_not_believed_is_an_authentication_failure() {
+    let Some(stage) = AtProsody::set("untrusted") else { return };
+    let output = stage.connect("other.pem", "bob@montague.example", b"");
+    assert_two_lines(&output, 3);
+    assert!(text(&output.stderr).contains("certificate"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn a_server_that_vanishes_cuts_the_session_short() {
+    let Some(mut stage) = AtProsody::set("vanishes") else { return };
+    let bob = stage.listen("bob@montague.example");
+    let mut command = stage.command("connect", "alice@montague.example", "ca.pem");
+    let mut alice = Process::start(command.args(["--to", "bob@montague.example/countersign"]));
+    // Held open: she has more to say.
+    let _stdin = alice.0.stdin.take();
+    let mut stderr = BufReader::new(alice.0.stderr.take().unwrap());
+    let mut line = String::new();
+    while !line.starts_with("trust:") {
+        line.clear();
+        assert_ne!(stderr.read_line(&mut line).unwrap(), 0, "alice is gone");
+    }
+    stage.server.kill();
+    let (alice, bob) = (alice.finish(), bob.finish());
+    assert_eq!((alice.status.code(), bob.status.code()), (Some(6), Some(6)));
+    let mut rest = String::new();
+    stderr.read_to_string(&mut rest).unwrap();
+    let lines = rest.lines().collect::<Vec<_>>();
+    assert!(
+        matches!(lines[..], [what, advice] if what.starts_with("error: ") && advice.starts_with("  try: ")),
+        "{rest}"
+    );
+}
+
+#[test]
+fn a_peer_without_tunnels_is_said_to_have_none() {
+    let mut import = Command::new("python3");
+    import.args(["-c", "import slixmpp"]).stdout(Stdio::null()).stderr(Stdio::null());
+    if !common::peer_or_skip("slixmpp", import.status().is_ok_and(|status| status.success())) {
+        return;
+    }
+    let Some(stage) = AtProsody::set("without") else { return };
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/peers/slixmpp_peer.py");
+    let mut bob = Process::start(Command::new("python3").args([script, "plain"]));
+    let setup = serde_json::json!({
+        "host": "127.0.0.1",
+        "port": stage.server.ports.clients,
+        "authorities": stage.folder.0.join("ca.pem"),
+        "jid": "bob@montague.example/countersign",
+        "password": AtProsody::ACCOUNTS[1].1,
+    });
+    // Kept: the script ends with it.
+    let mut stdin = bob.0.stdin.take().unwrap();
+    writeln!(stdin, "{setup}").unwrap();
+    let mut line = String::new();
+    BufReader::new(bob.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert!(line.contains("ready"), "{line}");
+    for to in ["bob@montague.example/countersign", "bob@montague.example"] {
+        let output = stage.connect("ca.pem", to, b"");
+        assert_two_lines(&output, 7);
+        assert!(text(&output.stderr).contains("does not support end-to-end sessions"));
+    }
+}
+
+#[test]
+fn a_server_without_tls_gets_no_login() {
+    let stage = Stage::set("plaintext");
+    let mut command = stage.command("connect", "alice", "alice", "shared");
+    // The demo server, named as if it were a real one.
+    let words = command.get_args().map(|word| match word.to_str() {
+        Some("--demo-server") => "--server".into(),
+        _ => word.to_owned(),
+    });
+    let words = words.collect::<Vec<_>>();
+    let authority = stage.folder.file("ca.pem", certificates::Authority::new().pem());
+    command = tool();
+    command.args(words).arg("--ca-file").arg(authority).args(["--to", "bob@home.example"]);
+    assert_two_lines(&Process::start(&mut command).run(b""), 7);
+}
+
+#[test]
+fn plain_is_not_sent_without_tls() {
+    let stage = Stage::set("plain");
+    let mut command = stage.command("connect", "alice", "alice", "shared");
+    command.args(["--to", "bob@home.example", "--account-mechanism", "PLAIN"]);
+    assert_two_lines(&Process::start(&mut command).run(b""), 2);
 }

@@ -184,8 +184,8 @@ impl ClientConfig {
         let Some(binding) = &self.binding else {
             return Ok(CbindFlag::NotSupported);
         };
-        let offered = self.context.binding_types();
-        let in_common = offered.is_empty() || offered.contains(&binding.kind());
+        let in_common =
+            !self.context.offers_binding_types() || self.context.binding_types().contains(&binding.kind());
         match (self.mechanism.is_plus(), super::offers_plus(&self.context)) {
             (true, _) if in_common => Ok(CbindFlag::Used(binding.kind().name())),
             (true, _) => Err(Error::new(&rules::UNSUPPORTED_BINDING_TYPE).about(binding.kind().name())),

@@ -58,7 +58,6 @@
 
 use std::time::Duration;
 
-#[cfg(feature = "tokio")]
 mod attribute;
 #[cfg(feature = "tokio")]
 pub mod client;
@@ -71,6 +70,7 @@ mod iq;
 pub mod jingle;
 pub mod ns;
 pub mod sasl;
+pub mod sasl2;
 #[cfg(feature = "demo-server")]
 pub mod server;
 pub mod session;

@@ -14,6 +14,10 @@ pub const TLS: &str = "urn:ietf:params:xml:ns:xmpp-tls";
 pub const SASL: &str = "urn:ietf:params:xml:ns:xmpp-sasl";
 /// SASL channel-binding types (XEP-0440).
 pub const SASL_CB: &str = "urn:xmpp:sasl-cb:0";
+/// SASL2 (XEP-0388).
+pub const SASL2: &str = "urn:xmpp:sasl:2";
+/// Bind 2 (XEP-0386).
+pub const BIND2: &str = "urn:xmpp:bind:0";
 /// Resource binding (RFC 6120 section 7).
 pub const BIND: &str = "urn:ietf:params:xml:ns:xmpp-bind";
 /// Service discovery (XEP-0030).

@@ -10,6 +10,7 @@ use crate::mechanism::MechanismName;
 use crate::sasl::{Condition, decode, encode};
 
 use super::ns;
+use super::sasl2::Authentication;
 use super::xml::Reader;
 
 /// Rules of this module.
@@ -34,6 +35,10 @@ pub struct Features {
     pub mechanisms: Vec<MechanismName>,
     /// `<sasl-channel-binding/>`: those of the listed types that are known here.
     pub binding_types: Vec<BindingType>,
+    /// The listed types that are not known here, by name.
+    pub other_binding_types: Vec<String>,
+    /// `<authentication/>` of SASL2.
+    pub sasl2: Option<Authentication>,
     /// `<starttls/>` is offered.
     pub starttls: bool,
     /// `<bind/>` is offered.
@@ -61,6 +66,13 @@ impl Features {
         self
     }
 
+    /// Offers SASL2.
+    #[must_use]
+    pub fn with_sasl2(mut self, authentication: Authentication) -> Self {
+        self.sasl2 = Some(authentication);
+        self
+    }
+
     /// Offers STARTTLS.
     #[must_use]
     pub fn with_starttls(mut self) -> Self {
@@ -84,20 +96,23 @@ impl Features {
             let names = self.mechanisms.iter().map(mechanism);
             Element::builder("mechanisms", ns::SASL).append_all(names).build()
         };
-        let binding_type = |kind: &BindingType| {
+        let known = self.binding_types.iter().map(|kind| kind.name());
+        let types = known.chain(self.other_binding_types.iter().map(String::as_str)).map(|name| {
             Element::builder("channel-binding", ns::SASL_CB)
-                .attr(xml_ncname!("type").to_owned(), kind.name())
+                .attr(xml_ncname!("type").to_owned(), name)
                 .build()
-        };
-        let binding_types = || {
-            let kinds = self.binding_types.iter().map(binding_type);
-            Element::builder("sasl-channel-binding", ns::SASL_CB).append_all(kinds).build()
-        };
+        });
+        let mut types = types.peekable();
+        let binding_types = types
+            .peek()
+            .is_some()
+            .then(|| Element::builder("sasl-channel-binding", ns::SASL_CB).append_all(types).build());
         Element::builder("features", ns::STREAM)
             .append_all(self.starttls.then(|| Element::bare("starttls", ns::TLS)))
             .append_all((!self.mechanisms.is_empty()).then(mechanisms))
-            .append_all((!self.binding_types.is_empty()).then(binding_types))
+            .append_all(binding_types)
             .append_all(self.bind.then(|| Element::bare("bind", ns::BIND)))
+            .append_all(self.sasl2.as_ref().map(Authentication::to_element))
             .build()
     }
 
@@ -107,7 +122,7 @@ impl Features {
     /// [`rules::MALFORMED`]; [`crate::mechanism::rules::BAD_NAME`].
     pub fn from_element(element: &Element) -> Result<Self> {
         let features = Reader::new(element, "features", ns::STREAM, &rules::MALFORMED)?;
-        let (mut starttls, mut bind, mut mechanisms, mut binding_types) = (None, None, None, None);
+        let (mut starttls, mut bind, mut mechanisms, mut types, mut sasl2) = (None, None, None, None, None);
         for child in features.children()? {
             let part = features.child(child);
             if child.is("starttls", ns::TLS) {
@@ -116,15 +131,20 @@ impl Features {
             } else if child.is("mechanisms", ns::SASL) {
                 features.once(&mut mechanisms, "mechanisms", mechanism_names(part)?)?;
             } else if child.is("sasl-channel-binding", ns::SASL_CB) {
-                features.once(&mut binding_types, "sasl-channel-binding", known_binding_types(part)?)?;
+                features.once(&mut types, "sasl-channel-binding", binding_types(part)?)?;
+            } else if child.is("authentication", ns::SASL2) {
+                features.once(&mut sasl2, "authentication", Authentication::from_element(child)?)?;
             } else if child.is("bind", ns::BIND) {
                 part.no_text()?;
                 features.once(&mut bind, "bind", ())?;
             }
         }
+        let (binding_types, other_binding_types) = types.unwrap_or_default();
         Ok(Self {
             mechanisms: mechanisms.unwrap_or_default(),
-            binding_types: binding_types.unwrap_or_default(),
+            binding_types,
+            other_binding_types,
+            sasl2,
             starttls: starttls.is_some(),
             bind: bind.is_some(),
         })
@@ -136,14 +156,19 @@ fn mechanism_names(list: Reader<'_>) -> Result<Vec<MechanismName>> {
     names.map(|child| list.child(child).text().parse()).collect()
 }
 
-fn known_binding_types(list: Reader<'_>) -> Result<Vec<BindingType>> {
-    let mut known = Vec::new();
+/// The types that are known here, and the names of the others.
+fn binding_types(list: Reader<'_>) -> Result<(Vec<BindingType>, Vec<String>)> {
+    let (mut known, mut other) = (Vec::new(), Vec::new());
     for child in list.children()?.filter(|child| child.is("channel-binding", ns::SASL_CB)) {
         let kind = list.child(child);
         kind.no_text()?;
-        known.extend(kind.attribute("type")?.parse::<BindingType>().ok());
+        let name = kind.attribute("type")?;
+        match name.parse() {
+            Ok(kind) => known.push(kind),
+            Err(_) => other.push(name.to_owned()),
+        }
     }
-    Ok(known)
+    Ok((known, other))
 }
 
 /// What the initiating side of SASL sends.
@@ -231,12 +256,7 @@ impl ServerMessage {
     /// [`rules::MALFORMED`]; as [`decode`].
     pub fn from_element(element: &Element) -> Result<Self> {
         if element.is("failure", ns::SASL) {
-            let known = |name: &str| Condition::ALL.into_iter().find(|condition| condition.name() == name);
-            let condition = element
-                .children()
-                .filter(|child| child.has_ns(ns::SASL))
-                .find_map(|child| known(child.name()));
-            return Ok(Self::Failure(condition.unwrap_or(Condition::NotAuthorized)));
+            return Ok(Self::Failure(failure_condition(element)));
         }
         let message = Reader::new(element, element.name(), ns::SASL, &rules::MALFORMED)?;
         match element.name() {
@@ -245,6 +265,13 @@ impl ServerMessage {
             other => Err(message.broken(other)),
         }
     }
+}
+
+/// The condition in a `<failure/>` of either profile; not-authorized where none is known.
+pub(super) fn failure_condition(failure: &Element) -> Condition {
+    let known = |name: &str| Condition::ALL.into_iter().find(|condition| condition.name() == name);
+    let children = failure.children().filter(|child| child.has_ns(ns::SASL));
+    children.filter_map(|child| known(child.name())).next().unwrap_or(Condition::NotAuthorized)
 }
 
 /// An element that always holds a message: the empty one is no text.
@@ -281,25 +308,29 @@ mod tests {
             .with_starttls()
             .with_mechanisms([name("CPACE-X25519"), name("SCRAM-SHA-256-PLUS")])
             .with_binding_types([BindingType::TlsExporter])
-            .with_bind();
+            .with_bind()
+            .with_sasl2(Authentication::new([name("SCRAM-SHA-256")]));
         let literal = "<features xmlns='http://etherx.jabber.org/streams'>\
             <starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>\
             <mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><mechanism>CPACE-X25519</mechanism>\
             <mechanism>SCRAM-SHA-256-PLUS</mechanism></mechanisms>\
             <sasl-channel-binding xmlns='urn:xmpp:sasl-cb:0'><channel-binding type='tls-exporter'/>\
-            </sasl-channel-binding><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></features>";
+            </sasl-channel-binding><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/>\
+            <authentication xmlns='urn:xmpp:sasl:2'><mechanism>SCRAM-SHA-256</mechanism></authentication></features>";
         assert_eq!(features.to_element(), literal.parse().unwrap());
         assert_eq!(Features::from_element(&features.to_element()).unwrap(), features);
     }
 
     #[test]
-    fn unknown_features_and_types_are_ignored() {
+    fn unknown_features_are_ignored_and_unknown_types_kept() {
         let literal = "<features xmlns='http://etherx.jabber.org/streams'><x xmlns='urn:x'/>\
             <starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'><required/></starttls>\
             <sasl-channel-binding xmlns='urn:xmpp:sasl-cb:0'><channel-binding type='new'/>\
             <channel-binding type='tls-unique'/></sasl-channel-binding></features>";
         let features = Features::from_element(&literal.parse().unwrap()).unwrap();
-        assert_eq!(features, Features::new().with_starttls().with_binding_types([BindingType::TlsUnique]));
+        let mut expected = Features::new().with_starttls().with_binding_types([BindingType::TlsUnique]);
+        expected.other_binding_types = vec!["new".into()];
+        assert_eq!(features, expected);
     }
 
     #[test]

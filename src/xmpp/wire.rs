@@ -47,6 +47,12 @@ impl<R: AsyncRead + Unpin> Incoming<R> {
         }
     }
 
+    /// Whether octets were read that no item was made of.
+    #[cfg(feature = "client-tls")]
+    pub(crate) fn has_unread(&self) -> bool {
+        !self.unread.is_empty()
+    }
+
     /// Expects a new header, as after SASL.
     pub(crate) fn restart(&mut self) {
         self.parser = Parser::new(&self.limits);

@@ -1,16 +1,17 @@
 //! The stream in a tunnel that TLS itself has verified (`docs/xtls-profile.md` section 6): headers, then what both sides
 //! saw of the offers, then stanzas. Each state is consumed by the item that it waits for.
 
+use base64ct::{Base64, Encoding};
 use jid::FullJid;
 use minidom::Element;
 use subtle::ConstantTimeEq;
-use xso::{AsXml, FromXml};
 
 use crate::error::{Error, Result};
 use crate::mechanism::{MechanismName, Side};
+use crate::xmpp::ns;
 use crate::xmpp::sasl::Features;
 use crate::xmpp::stream::{Header, Item, to_octets};
-use crate::xmpp::{ns, xml};
+use crate::xmpp::xml::Reader;
 
 use super::rules;
 use super::secured::{Fault, Next, Tools, check_header, element};
@@ -86,25 +87,25 @@ impl State {
 }
 
 /// What its sender has seen of both offers.
-#[derive(FromXml, AsXml)]
-#[xml(namespace = ns::E2E, name = "offers", on_unknown_child = Fail, on_unknown_attribute = Fail)]
-struct Offers {
-    #[xml(text = xso::text::Base64)]
-    digest: Vec<u8>,
-}
-
 fn offers(digest: &[u8; 32]) -> Element {
-    xml::element(&Offers { digest: digest.to_vec() })
+    Element::builder("offers", ns::E2E).append(Base64::encode_string(digest)).build()
 }
 
 fn compare(element: Option<&Element>, digest: &[u8; 32]) -> Result<(), Fault> {
     let Some(element) = element else { return Err(Fault::malformed(Error::new(&rules::OUT_OF_ORDER))) };
-    let theirs = xml::parse::<Offers>(element, &rules::OUT_OF_ORDER).map_err(Fault::malformed)?;
-    if bool::from(theirs.digest.ct_eq(digest)) {
+    let theirs = read_offers(element).map_err(Fault::malformed)?;
+    if bool::from(theirs.ct_eq(digest)) {
         Ok(())
     } else {
         Err(Fault::stream(Error::new(&rules::OFFERS_DIFFER), "not-authorized"))
     }
+}
+
+fn read_offers(element: &Element) -> Result<Vec<u8>> {
+    let offers = Reader::new(element, "offers", ns::E2E, &rules::OUT_OF_ORDER)?;
+    offers.only_attributes(&[])?;
+    offers.no_children()?;
+    Base64::decode_vec(&offers.text()).map_err(|_| offers.broken("offers"))
 }
 
 fn header(party: &Party, tools: &mut Tools<'_>) -> Vec<u8> {

@@ -1,0 +1,63 @@
+//! Which resource of the peer to call.
+
+use std::io::{self, IsTerminal};
+
+use countersign::Error;
+use countersign::xmpp::client::{Found, callable};
+use countersign::xmpp::driver::Handle;
+use countersign::xmpp::{BareJid, FullJid, Jid, disco, session};
+
+use crate::account::with_resource;
+use crate::exit::{Exit, Failure};
+use crate::output::{self, Tone};
+
+/// The peer's full address: as given, or found, or chosen by the user.
+pub(crate) async fn choose(handle: &Handle, to: &Jid) -> Result<FullJid, Failure> {
+    let bare = match to.clone().try_into_full() {
+        Ok(full) => return Ok(full),
+        Err(bare) => bare,
+    };
+    let found = callable(handle, &bare, &[with_resource(&bare)?]).await?;
+    match &found.callable[..] {
+        [] => Err(nobody(&bare, &found).into()),
+        [one] => Ok(one.clone()),
+        several if io::stdin().is_terminal() && io::stderr().is_terminal() => ask(several.to_vec()).await,
+        several => Err(Failure::new(
+            Exit::Usage,
+            format!("{bare} listens with {} resources: {}", several.len(), list(several)),
+            format!("Name one of them, for instance --to {}.", several[0]),
+        )),
+    }
+}
+
+fn nobody(bare: &BareJid, found: &Found) -> Error {
+    if found.others.is_empty() {
+        Error::new(&session::rules::PEER_ABSENT).about(bare.as_str())
+    } else {
+        Error::new(&disco::rules::FEATURE_MISSING).about(list(&found.others))
+    }
+}
+
+fn list(resources: &[FullJid]) -> String {
+    resources.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// Asks on the terminal, in a thread of its own: a read from there cannot be cancelled.
+async fn ask(resources: Vec<FullJid>) -> Result<FullJid, Failure> {
+    for (number, resource) in (1..).zip(&resources) {
+        output::note(Tone::Doubtful, &format!("{number}:"), resource);
+    }
+    output::note(Tone::Doubtful, "which?", format_args!("1 to {}", resources.len()));
+    let reading = tokio::task::spawn_blocking(move || {
+        let mut line = String::new();
+        let number = io::stdin().read_line(&mut line).ok().and_then(|_| line.trim().parse::<usize>().ok());
+        number.and_then(|number| resources.into_iter().nth(number.checked_sub(1)?))
+    });
+    reading.await.ok().flatten().ok_or_else(|| {
+        Failure::new(
+            Exit::Usage,
+            "none of these numbers",
+            "Run the command again, or name the resource in --to.",
+        )
+    })
+}
