@@ -99,6 +99,7 @@ impl Drop for Folder {
 }
 
 /// `gnutls-serv` in its namespace.
+#[derive(Debug)]
 struct Server {
     child: Child,
     input: Option<ChildStdin>,
@@ -206,7 +207,7 @@ fn their_server_refuses_a_wrong_key_and_an_unknown_identity() {
     for suite in SUITES {
         for (identity, key) in [("alice", WRONG), ("mallory", KEY)] {
             let (end, _) = psk_server(&folder, priority(suite), psk_client(identity, key, suite));
-            let error = end.err().expect("refused");
+            let error = end.expect_err("refused");
             assert!(error.is(&rules::NOT_ACCEPTED), "{suite:?} {identity}: {error:?}");
         }
     }
@@ -301,7 +302,7 @@ fn our_server_refuses_a_wrong_key_and_an_unknown_identity() {
     for suite in SUITES {
         for ours in [credential("alice", WRONG, suite), credential("mallory", KEY, suite)] {
             let (mut peer, end) = their_psk_client(KEY, priority(suite), suite, &ours);
-            let error = end.err().expect("refused");
+            let error = end.expect_err("refused");
             assert!(error.is(&rules::NOT_PROVEN), "{error:?}");
             peer.hear(|line| line.contains("A TLS fatal alert").then_some(())).expect("it names the alert");
         }
@@ -343,7 +344,7 @@ fn our_srp_client_and_their_server() {
     echoes(end.unwrap(), &lines);
     for (username, password) in [("alice", "wrong"), ("mallory", PASSWORD)] {
         let (end, _) = srp_server(&folder, srp_client(username, password));
-        let error = end.err().expect("refused");
+        let error = end.expect_err("refused");
         // It gives a name that its file does not have away, by internal_error.
         let rule = if username == "alice" { &rules::NOT_ACCEPTED } else { &rules::ALERT };
         assert!(error.is(rule), "{error:?}");
@@ -370,7 +371,7 @@ fn their_srp_client_and_our_server() {
     closes(peer, open);
     for (username, password) in [("alice", "wrong"), ("mallory", PASSWORD)] {
         let (mut peer, end) = their_srp_client(username, password);
-        let error = end.err().expect("refused");
+        let error = end.expect_err("refused");
         assert!(error.is(&rules::NOT_PROVEN), "{error:?}");
         peer.hear(|line| line.contains("A TLS fatal alert").then_some(())).expect("it names the alert");
     }

@@ -154,7 +154,7 @@ fn renegotiation_is_refused() {
 }
 
 fn refused(end: Result<Open<std::net::TcpStream>>) -> Error {
-    end.err().expect("refused")
+    end.expect_err("refused")
 }
 
 #[test]

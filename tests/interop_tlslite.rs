@@ -92,7 +92,7 @@ fn our_client_and_their_server() {
     talk(peer, end);
     for (username, password) in [("alice", "wrong"), ("mallory", PASSWORD)] {
         let (_peer, end) = their_server(true, client(username, password));
-        let error = end.err().expect("refused");
+        let error = end.expect_err("refused");
         assert!(error.is(&rules::NOT_ACCEPTED), "{error:?}");
     }
 }
@@ -106,7 +106,7 @@ fn their_client_and_our_server() {
     talk(peer, end);
     for (username, password) in [("alice", "wrong"), ("mallory", PASSWORD)] {
         let (mut peer, end) = their_client(username, password, true);
-        let error = end.err().expect("refused");
+        let error = end.expect_err("refused");
         assert!(error.is(&rules::NOT_PROVEN), "{error:?}");
         assert_eq!(peer.read("alert"), "bad_record_mac");
     }
@@ -119,7 +119,7 @@ fn without_extended_master_secret_nothing_is_believed() {
     }
     let ends = [their_server(false, client("alice", PASSWORD)), their_client("alice", PASSWORD, false)];
     for (_peer, end) in ends {
-        let error = end.err().expect("refused");
+        let error = end.expect_err("refused");
         assert!(error.is(&rules::NO_EXTENDED_MASTER_SECRET), "{error:?}");
     }
 }

@@ -58,7 +58,7 @@ fn tunnels(suite: Suite) -> (Tunnel<Verified>, Tunnel<Verified>) {
 }
 
 fn refused(end: Result<Tunnel<Verified>, Error>, rule: &Rule) -> Error {
-    let error = end.err().expect("refused");
+    let error = end.expect_err("refused");
     assert!(error.is(rule), "{error:?}");
     error
 }
@@ -411,7 +411,7 @@ fn garbage_is_an_error() {
                 party.take(garbage);
                 // Nobody is asked to keep more than a record while he waits.
                 party.take(&vec![0xff; 70_000]);
-                let error = party.end().err().expect("refused");
+                let error = party.end().expect_err("refused");
                 assert!(error.is(&tls::rules::HANDSHAKE), "{error:?}");
             }
         }

@@ -54,7 +54,7 @@ fn tunnels() -> (Tunnel<Verified>, Tunnel<Verified>) {
 }
 
 fn refused(end: Result<Tunnel<Verified>, Error>, rule: &Rule) -> Error {
-    let error = end.err().expect("refused");
+    let error = end.expect_err("refused");
     assert!(error.is(rule), "{error:?}");
     error
 }

@@ -20,7 +20,7 @@ use crate::error::{Error, Result};
 use crate::mechanism::{self, Mechanism, MechanismName, Outcome, Properties, Side, Step};
 use crate::secret::{ProofVerified, verified_by};
 
-/// Largest record, as in [`certificate`](super::certificate): one fills one block of an in-band bytestream.
+/// Largest record unless set otherwise, as on rustls: one fills one block of an in-band bytestream.
 pub const RECORD_DEFAULT: usize = 4096;
 
 /// Smallest record that can be asked for: OpenSSL sends at least 512 octets of plaintext in one, if there are so many.

@@ -6,6 +6,12 @@
 //! section 4, "Selfie" and rerouting). It derives the name on the wire too, which names nobody.
 //! [`PskCredential::raw`] uses a key and a name as they are, for other TLS programs.
 //!
+//! The derivation is HKDF with SHA-256 (RFC 5869), salt `countersign TLS-PSK v1`, and info of four items, each behind its
+//! length as 8 octets, big-endian: `countersign TLS-PSK key v1` or `countersign TLS-PSK identity v1`; the suite, as
+//! `TLS13-PSK SHA-256`, `TLS13-PSK SHA-384` or `TLS12-ECDHE-PSK`; the initiator; the responder. A key has the length of
+//! the suite's hash, a name 16 octets, written as `cs1-` and hex. It has the purpose of RFC 9258's importer but is not it:
+//! OpenSSL has no way to set the importer's binder label.
+//!
 //! # Security
 //! The binder in the first flight of TLS 1.3 is computed from the key and public octets alone. Whoever records one
 //! ClientHello tests some 3 million guesses a second on one core and needs nobody for it; in TLS 1.2 he must pose as the
@@ -17,7 +23,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use hkdf::Hkdf;
 use openssl::ssl::{Ssl, SslContext, SslRef, SslVersion};
@@ -259,7 +265,7 @@ pub struct PskCredential {
 
 impl PskCredential {
     /// The key of these two: `initiator` is the TLS client, `responder` the server. Both sides give the same names in
-    /// the same places, so that neither can be taken for the other (`docs/xtls-profile.md`, Pre-shared keys).
+    /// the same places, so that neither can be taken for the other.
     ///
     /// The name on the wire is `cs1-` and 32 hex digits that only who holds the secret can connect with the two.
     #[must_use]
@@ -412,25 +418,11 @@ impl PskClientConfig {
     /// # Errors
     /// [`tls::rules::SETUP`](super::rules::SETUP).
     pub fn new(credential: PskCredential) -> Result<Self> {
-        let suite = credential.suite;
-        let mut context = context(Side::Client, suite.version())?;
-        set_groups(&mut context)?;
-        if suite == Suite::Tls12 {
-            context.set_cipher_list(suite.ciphers()).map_err(setup)?;
-            context.set_psk_client_callback(|ssl, _hint, identity_out, key_out| {
-                Ok(ffi::guarded(0, || {
-                    let answers = ffi::attached(ssl)?;
-                    let (identity, key, _) = answers.offer()?;
-                    // A zero octet ends the name; the name has none, and the room for it is zero.
-                    identity_out.get_mut(..identity.len())?.copy_from_slice(identity);
-                    *identity_out.get_mut(identity.len())? = 0;
-                    put(key, key_out)
-                }))
-            });
-        } else {
-            context.set_ciphersuites(suite.ciphers()).map_err(setup)?;
-        }
-        Ok(Self { context: context.build(), credential: Arc::new(credential), record: RecordSize::DEFAULT })
+        Ok(Self {
+            context: client_context(credential.suite)?,
+            credential: Arc::new(credential),
+            record: RecordSize::DEFAULT,
+        })
     }
 
     /// Sends records of at most `record` octets, all included: the block size of the transport.
@@ -487,7 +479,7 @@ impl PskServerConfig {
     /// # Errors
     /// [`tls::rules::SETUP`](super::rules::SETUP).
     pub fn new(store: Arc<dyn PskStore>) -> Result<Self> {
-        Self::tls13(store, &[Suite::Tls13Sha256, Suite::Tls13Sha384])
+        Self::with(store, Served::Tls13)
     }
 
     /// For TLS 1.3 or 1.2 with keys for this suite only.
@@ -495,27 +487,12 @@ impl PskServerConfig {
     /// # Errors
     /// [`tls::rules::SETUP`](super::rules::SETUP).
     pub fn only(suite: Suite, store: Arc<dyn PskStore>) -> Result<Self> {
-        if suite != Suite::Tls12 {
-            return Self::tls13(store, &[suite]);
-        }
-        let mut context = context(Side::Server, suite.version())?;
-        set_groups(&mut context)?;
-        context.set_cipher_list(suite.ciphers()).map_err(setup)?;
-        context.set_psk_server_callback(|ssl, identity, key_out| {
-            Ok(ffi::guarded(0, || {
-                let key = ffi::attached(ssl)?.find(identity?, Suite::Tls12)?;
-                put(&key, key_out)
-            }))
-        });
-        Ok(Self { context: context.build(), store, tls12: true, record: RecordSize::DEFAULT })
+        Self::with(store, Served::Only(suite))
     }
 
-    fn tls13(store: Arc<dyn PskStore>, suites: &[Suite]) -> Result<Self> {
-        let mut context = context(Side::Server, SslVersion::TLS1_3)?;
-        set_groups(&mut context)?;
-        let ciphers = suites.iter().map(|suite| suite.ciphers()).collect::<Vec<_>>().join(":");
-        context.set_ciphersuites(&ciphers).map_err(setup)?;
-        Ok(Self { context: context.build(), store, tls12: false, record: RecordSize::DEFAULT })
+    fn with(store: Arc<dyn PskStore>, served: Served) -> Result<Self> {
+        let tls12 = served == Served::Only(Suite::Tls12);
+        Ok(Self { context: server_context(served)?, store, tls12, record: RecordSize::DEFAULT })
     }
 
     /// As [`PskClientConfig::with_record_size`].
@@ -550,6 +527,74 @@ impl fmt::Debug for PskServerConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "PskServerConfig(TLS 1.{})", if self.tls12 { 2 } else { 3 })
     }
+}
+
+/// What a server takes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Served {
+    Tls13,
+    Only(Suite),
+}
+
+/// The context of all clients with this suite: a connection brings what differs, and a context takes as long to make as a
+/// handshake.
+fn client_context(suite: Suite) -> Result<SslContext> {
+    static MADE: [OnceLock<SslContext>; 3] = [const { OnceLock::new() }; 3];
+    once(&MADE[suite as usize], || {
+        let mut context = context(Side::Client, suite.version())?;
+        set_groups(&mut context)?;
+        if suite != Suite::Tls12 {
+            context.set_ciphersuites(suite.ciphers()).map_err(setup)?;
+            return Ok(context.build());
+        }
+        context.set_cipher_list(suite.ciphers()).map_err(setup)?;
+        context.set_psk_client_callback(|ssl, _hint, identity_out, key_out| {
+            Ok(ffi::guarded(0, || {
+                let answers = ffi::attached(ssl)?;
+                let (identity, key, _) = answers.offer()?;
+                // A zero octet ends the name, which itself has none.
+                identity_out.get_mut(..identity.len())?.copy_from_slice(identity);
+                *identity_out.get_mut(identity.len())? = 0;
+                put(key, key_out)
+            }))
+        });
+        Ok(context.build())
+    })
+}
+
+/// The context of all servers that take this.
+fn server_context(served: Served) -> Result<SslContext> {
+    static MADE: [OnceLock<SslContext>; 4] = [const { OnceLock::new() }; 4];
+    let (place, suites) = match served {
+        Served::Only(suite) => (suite as usize, vec![suite]),
+        Served::Tls13 => (3, vec![Suite::Tls13Sha256, Suite::Tls13Sha384]),
+    };
+    once(&MADE[place], || {
+        let mut context = context(Side::Server, suites[0].version())?;
+        set_groups(&mut context)?;
+        let ciphers = suites.iter().map(|suite| suite.ciphers()).collect::<Vec<_>>().join(":");
+        if suites != [Suite::Tls12] {
+            context.set_ciphersuites(&ciphers).map_err(setup)?;
+            return Ok(context.build());
+        }
+        context.set_cipher_list(&ciphers).map_err(setup)?;
+        context.set_psk_server_callback(|ssl, identity, key_out| {
+            Ok(ffi::guarded(0, || {
+                let key = ffi::attached(ssl)?.find(identity?, Suite::Tls12)?;
+                put(&key, key_out)
+            }))
+        });
+        Ok(context.build())
+    })
+}
+
+fn once(place: &OnceLock<SslContext>, make: impl FnOnce() -> Result<SslContext>) -> Result<SslContext> {
+    if let Some(made) = place.get() {
+        return Ok(made.clone());
+    }
+    // Of two threads that come here together one works for nothing.
+    let made = make()?;
+    Ok(place.get_or_init(|| made).clone())
 }
 
 fn put(key: &SecretBytes, out: &mut [u8]) -> Option<usize> {
@@ -681,5 +726,38 @@ impl Proof for Server {
 
     fn failure(&self) -> Option<Error> {
         self.asked().failure.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Computed by other code, from the description at the top.
+    #[test]
+    fn keys_and_names_are_derived_as_described() {
+        let secret = PreSharedKey::from_high_entropy(&(0..16).collect::<Vec<u8>>()).unwrap();
+        for (suite, name, key) in [
+            (
+                Suite::Tls13Sha256,
+                "cs1-f2ee5d6a0e030e876aa52dc47a54ae96",
+                "fb272fc0bae403f244f6f6d9ee2c3e4c4f92c42e178f17fd4e32dc58a9dff530",
+            ),
+            (
+                Suite::Tls13Sha384,
+                "cs1-2eb497a67ed72a173c2d2d2f70170134",
+                "49ce177a47a7b43636e8e7a49fcf655f3730de10ab7ae14fd4a8ac6387295cedf8e6ce0ecb5e9e07b6c9ea08dd57297b",
+            ),
+            (
+                Suite::Tls12,
+                "cs1-0f4117676478776d60a733d7e16154bb",
+                "cb72a6da19f7004f5d8f4c6dd46ee35407e6006d618c1b8b9a8fddfce566f199",
+            ),
+        ] {
+            let credential = PskCredential::between(&secret, "alice@example.org", "bob@example.net", suite);
+            assert_eq!(credential.identity(), name.as_bytes());
+            let hex = credential.key.expose().iter().map(|octet| format!("{octet:02x}")).collect::<String>();
+            assert_eq!(hex, key);
+        }
     }
 }

@@ -123,7 +123,7 @@ pub fn every_octet_matters(stride: usize, make: impl Fn() -> (Box<dyn TlsMechani
     for (n, flight) in honest.iter().enumerate() {
         for (start, len) in records(flight) {
             let version = start + 1..start + 3;
-            let chosen = |at: &usize| *at < start + 16 || (at - start) % stride == 0;
+            let chosen = |at: &usize| *at < start + 16 || (at - start).is_multiple_of(stride);
             for at in (start..start + len).filter(|at| !version.contains(at) && chosen(at)) {
                 let (client, server) = make();
                 let ends = run_edited(client, server, |number, flight| {

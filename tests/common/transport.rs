@@ -62,6 +62,7 @@ fn patient(stream: TcpStream) -> TcpStream {
 }
 
 /// A tunnel and what carries it.
+#[derive(Debug)]
 pub struct Open<S> {
     pub tunnel: Tunnel<Verified>,
     stream: S,
