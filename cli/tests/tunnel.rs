@@ -5,6 +5,7 @@
 mod certificates;
 #[path = "../../tests/common/mod.rs"]
 mod common;
+mod process;
 #[path = "../../tests/common/servers.rs"]
 #[allow(dead_code, reason = "the library's tests take the rest")]
 mod servers;
@@ -14,90 +15,8 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Output, Stdio};
 use std::thread;
-use std::time::Duration;
 
-/// Longest life of a process here; the tool's own limits are far below.
-const LIFE: Duration = Duration::from_secs(120);
-
-/// A folder that goes away with the test.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("countersign-{name}-{}", std::process::id()));
-        fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-
-    fn file(&self, name: &str, text: &str) -> PathBuf {
-        let path = self.0.join(name);
-        fs::write(&path, text).unwrap();
-        #[cfg(unix)]
-        fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
-        path
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
-/// A process that does not outlive the test.
-struct Process(Child);
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-impl Process {
-    fn start(command: &mut Command) -> Self {
-        Self(command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
-    }
-
-    /// Gives it all of its input and waits for its end.
-    fn run(mut self, input: &[u8]) -> Output {
-        let mut stdin = self.0.stdin.take().unwrap();
-        let input = input.to_vec();
-        // It may end without reading.
-        let writer = thread::spawn(move || drop(stdin.write_all(&input)));
-        let output = self.finish();
-        writer.join().unwrap();
-        output
-    }
-
-    fn finish(mut self) -> Output {
-        let (mut stdout, mut stderr) = (self.0.stdout.take().unwrap(), self.0.stderr.take());
-        let reader = thread::spawn(move || {
-            let mut octets = Vec::new();
-            stdout.read_to_end(&mut octets).unwrap();
-            octets
-        });
-        let mut words = Vec::new();
-        if let Some(stderr) = &mut stderr {
-            stderr.read_to_end(&mut words).unwrap();
-        }
-        let status = wait(&mut self.0);
-        Output { status, stdout: reader.join().unwrap(), stderr: words }
-    }
-}
-
-fn wait(child: &mut Child) -> std::process::ExitStatus {
-    let pause = Duration::from_millis(20);
-    let mut waited = Duration::ZERO;
-    loop {
-        if let Some(status) = child.try_wait().unwrap() {
-            return status;
-        }
-        assert!(waited < LIFE, "the process hangs");
-        thread::sleep(pause);
-        waited += pause;
-    }
-}
+use process::{Folder, Process, assert_two_lines, text, tool};
 
 struct Stage {
     folder: Folder,
@@ -148,25 +67,6 @@ impl Stage {
         let mut command = self.command("connect", "alice", password, shared);
         Process::start(command.args(["--to", "bob@home.example"])).run(input)
     }
-}
-
-fn tool() -> Command {
-    Command::new(Path::new(env!("CARGO_BIN_EXE_countersign")))
-}
-
-fn text(octets: &[u8]) -> String {
-    String::from_utf8_lossy(octets).into_owned()
-}
-
-#[track_caller]
-fn assert_two_lines(output: &Output, code: i32) {
-    let words = text(&output.stderr);
-    assert_eq!(output.status.code(), Some(code), "{words}");
-    let lines = words.lines().collect::<Vec<_>>();
-    assert!(
-        matches!(lines[..], [what, advice] if what.starts_with("error: ") && advice.starts_with("  try: ")),
-        "{words}"
-    );
 }
 
 #[test]

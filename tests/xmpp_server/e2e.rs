@@ -52,9 +52,13 @@ pub(crate) fn client_endpoint() -> Box<dyn Endpoint> {
 
 impl Setup {
     pub(crate) fn initiator(&self, own: &FullJid, peer: &str) -> InitiatorConfig {
-        InitiatorConfig::new(own.clone(), FullJid::new(peer).unwrap(), Password::new(self.secret))
-            .with_policy(self.policy.clone())
-            .with_limits(self.limits.clone())
+        let config =
+            InitiatorConfig::new(own.clone(), FullJid::new(peer).unwrap(), Password::new(self.secret))
+                .with_policy(self.policy.clone())
+                .with_limits(self.limits.clone());
+        #[cfg(feature = "openssl")]
+        let config = config.with_psk(crate::in_tls::key());
+        config
     }
 
     /// Admits everybody who proves the secret.
@@ -65,10 +69,13 @@ impl Setup {
             let store =
                 SharedPassword::new(&authcid, secret, Preparation::default(), countersign::system_rng());
             let store = Arc::new(store.ok()?.with_scram_iterations(4096));
+            let config = ResponderConfig::new(own.clone(), store)
+                .with_policy(setup.policy.clone())
+                .with_limits(setup.limits.clone());
+            #[cfg(feature = "openssl")]
+            let config = config.with_psk(crate::in_tls::key());
             Some(Acceptance {
-                config: ResponderConfig::new(own.clone(), store)
-                    .with_policy(setup.policy.clone())
-                    .with_limits(setup.limits.clone()),
+                config,
                 endpoint: Box::new(RustlsEndpoint::server(&throw_away()).ok()?),
                 rng: Box::new(countersign::system_rng()),
             })

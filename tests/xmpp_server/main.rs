@@ -5,6 +5,8 @@
 mod attacks;
 mod client;
 mod e2e;
+#[cfg(feature = "openssl")]
+mod in_tls;
 mod limits;
 mod login;
 mod routing;
