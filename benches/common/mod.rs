@@ -9,7 +9,7 @@ const RUNS_PER_ROUND: usize = 5;
 pub(crate) type Row<'a> = (&'a str, Box<dyn Fn() -> Duration + 'a>);
 
 /// The time of all of `run`.
-pub(crate) fn whole(run: impl Fn()) -> Duration {
+pub(crate) fn whole(run: impl FnOnce()) -> Duration {
     let start = Instant::now();
     run();
     start.elapsed()

@@ -205,48 +205,62 @@ impl Modulus {
     /// product = product * factor / R, in each lane.
     fn multiply(&self, product: &mut Columns, factor: &Columns) {
         assert!(available());
-        let len = self.limbs.len();
-        assert!(product.len() == len && factor.len() == len);
+        // The number of limbs of each group, so that the compiler knows all lengths.
+        match self.limbs.len() {
+            20 => self.multiply_limbs::<20>(product, factor),
+            25 => self.multiply_limbs::<25>(product, factor),
+            30 => self.multiply_limbs::<30>(product, factor),
+            40 => self.multiply_limbs::<40>(product, factor),
+            60 => self.multiply_limbs::<60>(product, factor),
+            79 => self.multiply_limbs::<79>(product, factor),
+            119 => self.multiply_limbs::<119>(product, factor),
+            158 => self.multiply_limbs::<158>(product, factor),
+            len => unreachable!("no group has {len} limbs"),
+        }
+    }
+
+    fn multiply_limbs<const LEN: usize>(&self, product: &mut Columns, factor: &Columns) {
+        const LENGTHS: &str = "both as long as the modulus";
+        let product = product.as_mut_array::<LEN>().expect(LENGTHS);
+        let factor = factor.as_array().expect(LENGTHS);
+        let modulus = self.limbs.as_array().expect(LENGTHS);
         // SAFETY: the processor has what the function is compiled for.
-        unsafe { multiply(product, factor, &self.limbs, self.inverse) }
+        unsafe { multiply(product, factor, modulus, self.inverse) }
     }
 }
 
-/// The most limbs that a group here has: 8192 bits and two more.
-const LIMBS_MAX: usize = 158;
-
 #[target_feature(enable = "avx512f,avx512ifma")]
-fn multiply(product: &mut [[u64; LANES]], factor: &[[u64; LANES]], modulus: &[u64], inverse: u64) {
+fn multiply<const LEN: usize>(
+    product: &mut [[u64; LANES]; LEN],
+    factor: &[[u64; LANES]; LEN],
+    modulus: &[u64; LEN],
+    inverse: u64,
+) {
     let zero = _mm512_setzero_si512();
     let inverse = splat(inverse);
-    let len = modulus.len();
-    let (mut a, mut sum) = ([zero; LIMBS_MAX], [zero; LIMBS_MAX + 1]);
-    let (a, sum) = (&mut a[..len], &mut sum[..=len]);
-    for (a, limb) in a.iter_mut().zip(product.iter()) {
-        *a = load(limb);
-    }
+    let mut sum = [zero; LEN];
     for limb in factor {
         let b = load(limb);
         // What makes the lowest limb a multiple of 2^52.
-        let lowest = _mm512_madd52lo_epu64(sum[0], a[0], b);
+        let (mut a_before, mut n_before) = (load(&product[0]), splat(modulus[0]));
+        let lowest = _mm512_madd52lo_epu64(sum[0], a_before, b);
         let m = _mm512_madd52lo_epu64(zero, lowest, inverse);
-        let lowest = _mm512_madd52lo_epu64(lowest, splat(modulus[0]), m);
+        let lowest = _mm512_madd52lo_epu64(lowest, n_before, m);
         let mut carry = _mm512_srli_epi64::<{ LIMB_BITS as u32 }>(lowest);
-        let (mut a_before, mut n_before) = (a[0], splat(modulus[0]));
         // A limb down on the way: the high halves of the limb before, the low ones of this.
-        for j in 1..len {
-            let (a, n) = (a[j], splat(modulus[j]));
+        for j in 1..LEN {
+            let (a, n) = (load(&product[j]), splat(modulus[j]));
             let low = _mm512_madd52lo_epu64(_mm512_madd52lo_epu64(sum[j], a, b), n, m);
             let high = _mm512_madd52hi_epu64(_mm512_madd52hi_epu64(carry, a_before, b), n_before, m);
             sum[j - 1] = _mm512_add_epi64(low, high);
             (a_before, n_before, carry) = (a, n, zero);
         }
-        sum[len - 1] = _mm512_madd52hi_epu64(_mm512_madd52hi_epu64(carry, a_before, b), n_before, m);
+        sum[LEN - 1] = _mm512_madd52hi_epu64(_mm512_madd52hi_epu64(carry, a_before, b), n_before, m);
     }
     let mut carry = zero;
     let mask = splat(LIMB_MASK);
-    for (limb, sum) in product.iter_mut().zip(sum.iter()) {
-        let total = _mm512_add_epi64(*sum, carry);
+    for (limb, sum) in product.iter_mut().zip(sum) {
+        let total = _mm512_add_epi64(sum, carry);
         store(_mm512_and_si512(total, mask), limb);
         carry = _mm512_srli_epi64::<{ LIMB_BITS as u32 }>(total);
     }

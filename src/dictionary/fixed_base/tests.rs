@@ -11,7 +11,7 @@ fn kernels() -> Vec<Kernel> {
 
 /// Exponents with all digits of a small window, and the edges.
 fn exponents(len: usize) -> Vec<Vec<u8>> {
-    let patterned = (0..19_u8).map(|i| (0..len).map(|j| (91 * j + 57 * usize::from(i)) as u8).collect());
+    let patterned = (0..6_u8).map(|i| (0..len).map(|j| (91 * j + 57 * usize::from(i)) as u8).collect());
     [vec![], vec![0], vec![1], vec![0; len], vec![0xff; len]].into_iter().chain(patterned).collect()
 }
 
@@ -19,16 +19,13 @@ fn check(kernel: Kernel, group: Group, exponent_len: usize, window: u32) {
     let tables = FixedBase::on(kernel, group, exponent_len, window);
     let exponents = exponents(exponent_len);
     let slices = exponents.iter().map(Vec::as_slice).collect::<Vec<_>>();
-    for exponent in &slices {
-        let verifier = group.generator_power(exponent);
-        let target = tables.target(&verifier).unwrap();
-        let first = slices.iter().position(|other| *group.generator_power(other) == *verifier);
+    let verifiers = slices.iter().map(|exponent| group.generator_power(exponent)).collect::<Vec<_>>();
+    for verifier in &verifiers {
+        let target = tables.target(verifier).unwrap();
+        let first = verifiers.iter().position(|other| other == verifier);
         assert_eq!(tables.find(&target, &slices), first, "{kernel:?} {group} {window}");
-        let others = slices
-            .iter()
-            .copied()
-            .filter(|other| *group.generator_power(other) != *verifier)
-            .collect::<Vec<_>>();
+        let others = slices.iter().zip(&verifiers).filter(|(_, other)| *other != verifier);
+        let others = others.map(|(exponent, _)| *exponent).collect::<Vec<_>>();
         assert_eq!(tables.find(&target, &others), None);
     }
 }
