@@ -82,8 +82,7 @@ fn scram_record(rounds: usize, hash: HashFunction) {
     let record = StoredCredential::derive(hash, &password, Preparation::SaslPrep, &[7; 16], ITERATIONS);
     let record = record.expect("a good password");
     let guess = Password::new(GUESS);
-    let oracle =
-        oracle(exposure_of_record(&Credential::Scram(record.clone()), ALICE, Preparation::SaslPrep));
+    let oracle = oracle(exposure_of_record(&Credential::Scram(record.clone()), ALICE, Preparation::SaslPrep));
     let title = format!("{} record, i = {ITERATIONS}", hash.scheme());
     against_plain(rounds, &title, &*oracle, &|| {
         assert!(!record.check(&guess, Preparation::SaslPrep).expect("runs"));
@@ -163,8 +162,7 @@ fn tls12(rounds: usize) {
     let messages = messages.concat();
     let record = |kind: u8, content: &[u8]| [&[kind, 3, 3], &u16_len(content)[..], content].concat();
     let wire = [record(22, &messages), record(20, &[1]), record(22, &[0xa5; 40])].concat();
-    let oracle =
-        oracle(Capture::parse(&wire).expect("a handshake").exposure(Situation::Listener, None));
+    let oracle = oracle(Capture::parse(&wire).expect("a handshake").exposure(Situation::Listener, None));
     let p_hash = |secret: &[u8], seed: &[u8]| {
         let first = hmac(secret, &[seed]);
         let second = hmac(secret, &[&first]);
@@ -183,8 +181,7 @@ fn srp(rounds: usize, hash: Hash, group: Group, prehash: Prehash) {
     let (password, guess) = (Password::new(PASSWORD), Password::new(GUESS));
     let verifier = Verifier::generate(&parameters, ALICE, &password, Preparation::None, &mut system_rng());
     let verifier = verifier.expect("a good password");
-    let oracle =
-        oracle(exposure_of_record(&Credential::Srp(verifier.clone()), ALICE, Preparation::None));
+    let oracle = oracle(exposure_of_record(&Credential::Srp(verifier.clone()), ALICE, Preparation::None));
     let stretched = if prehash == Prehash::None { "" } else { ", Argon2id" };
     let title = format!("SRP verifier, {group} bits, {hash}{stretched}");
     against_plain(rounds, &title, &*oracle, &|| {
@@ -210,10 +207,9 @@ fn spake2plus(rounds: usize) {
 fn opaque(rounds: usize) {
     let mut rng = system_rng();
     let keys = Arc::new(opaque::ServerKeys::generate(&mut rng));
-    let (record, _) = opaque::Record::enroll(keys, ALICE, PASSWORD.as_bytes(), Ksf::DEFAULT, &mut rng)
-        .expect("runs");
-    let oracle =
-        oracle(exposure_of_record(&Credential::Opaque(record.clone()), ALICE, Preparation::None));
+    let (record, _) =
+        opaque::Record::enroll(keys, ALICE, PASSWORD.as_bytes(), Ksf::DEFAULT, &mut rng).expect("runs");
+    let oracle = oracle(exposure_of_record(&Credential::Opaque(record.clone()), ALICE, Preparation::None));
     against_plain(rounds, "OPAQUE record with the OPRF key, Argon2id", &*oracle, &|| {
         assert!(!record.check(ALICE, GUESS.as_bytes(), &mut system_rng()).expect("runs"));
     });
