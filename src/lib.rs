@@ -12,6 +12,7 @@
 //! | [`context`], [`binding`] | what an exchange is about, and the channel it is tied to |
 //! | [`tls`] | the tunnel: application data passes only once it is verified |
 //! | `scram`, `cpace`, `spake2plus`, `opaque`, `srp` | the families, each a feature |
+//! | `dictionary` | what offline guessing costs: oracles on transcripts and records, lanes, the cost model |
 //! | `records` | stored records as text, in our JSON and in the formats of other programs |
 //! | `xmpp` | the end-to-end session over XMPP, a tokio driver, a server for demos |
 //! | `vectors` | the runner for files of test vectors |
@@ -19,6 +20,7 @@
 //! | feature | adds | needs C |
 //! |---|---|---|
 //! | `scram`, `cpace`, `spake2plus` (default), `opaque`, `srp` | that family | no |
+//! | `dictionary` | what offline guessing costs | no |
 //! | `records` | records as text | no |
 //! | `aws-lc-rs`, `ring` | the tunnel on rustls with that provider | yes |
 //! | `openssl`, `openssl-vendored` | TLS-PSK and TLS-SRP on the system's OpenSSL, or on one built along | yes |

@@ -40,6 +40,9 @@ const INSIDE_TLS: &str =
 
 const NO_PROOF: &str = "An impostor of the client gets salt and iteration count, but no proof: one guess for each run with the server.";
 
+const NO_BINDER: &str =
+    "Without the PSK he cannot make the first message that a server answers: one guess for each connection.";
+
 /// What the transcript is worth.
 ///
 /// `preparation` is how passwords of SASL mechanisms are prepared; TLS takes its keys as they are.
@@ -58,10 +61,14 @@ pub fn exposure_of_transcript(transcript: &Transcript, preparation: Preparation)
             _ => scram(transcript, preparation),
         };
     }
-    if name.starts_with("TLS13-") || name.starts_with("TLS12-") {
-        return tls(transcript);
+    if name.starts_with("TLS") && name.ends_with("-PSK") {
+        return match transcript.view() {
+            View::ImpostorOfClient => nothing(NO_BINDER),
+            _ => tls(transcript),
+        };
     }
-    let family = NOTHING.iter().find(|nothing| name.starts_with(nothing.family));
+    let is_of = |family: &str| name.starts_with(family) || name.ends_with(&format!("-{family}"));
+    let family = NOTHING.iter().find(|nothing| is_of(nothing.family));
     let family = family.ok_or_else(|| Error::new(&rules::UNKNOWN_MECHANISM).about(name))?;
     nothing(if situation == Situation::Listener { family.listener } else { family.impostor })
 }

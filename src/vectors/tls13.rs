@@ -285,8 +285,27 @@ fn binder_guesses(case: &Fields<'_>) -> Checked {
             found = Some(psk);
         }
     }
+    #[cfg(feature = "dictionary")]
+    if let Some(psk) = found {
+        oracle_finds(&case.octets("truncated_client_hello")?, &observed, psk)?;
+    }
     match found {
         Some(psk) => case.expect_text("found_psk_utf8", psk),
         None => wrong("no candidate gives observed_binder"),
+    }
+}
+
+/// The same with the oracle that audits run.
+#[cfg(feature = "dictionary")]
+fn oracle_finds(truncated_hello: &[u8], observed: &[u8], psk: &str) -> Checked {
+    use crate::dictionary::{Exposure, Situation, capture::Capture};
+    let len = observed.len() as u8;
+    let hello = [truncated_hello, &[0, len + 1, len], observed].concat();
+    let Exposure::Guesses(oracle) = Capture::parse(&hello)?.exposure(Situation::Listener, None)? else {
+        return wrong("the ClientHello tests nothing");
+    };
+    match oracle.try_passwords(&[b"", psk.as_bytes()])? {
+        Some(found) if found.index() == 1 => Ok(()),
+        _ => wrong("the oracle does not find the PSK"),
     }
 }

@@ -420,4 +420,52 @@ mod tests {
         list.done(&batches[0]);
         assert_eq!((list.tried_to, list.tried_lines), (6, 3));
     }
+
+    /// The record of RFC 7677's example.
+    fn pencil() -> Box<dyn Oracle> {
+        let record = "SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=:\
+                      wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU=";
+        let record = countersign::registry::Credential::Scram(record.parse().unwrap());
+        let preparation = countersign::prep::Preparation::SaslPrep;
+        match countersign::dictionary::exposure_of_record(&record, "", preparation).unwrap() {
+            Exposure::Guesses(oracle) => oracle,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn an_audit_goes_on_where_it_stopped() {
+        let oracle = pencil();
+        let folder = std::env::temp_dir().join(format!("countersign-audit-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let (words, state) = (folder.join("words"), folder.join("state"));
+        let plan = |fingerprint: &str| Plan {
+            oracle: &*oracle,
+            words: &words,
+            state: Some(&state),
+            fingerprint: fingerprint.to_owned(),
+            threads: 2,
+            json: true,
+        };
+        std::fs::write(&words, "one\ntwo\nthree\n").unwrap();
+        run(&plan("a")).unwrap();
+        let kept = std::fs::read_to_string(&state).unwrap();
+        assert!(kept.contains("\"octets\":14") && kept.contains("\"lines\":3"), "{kept}");
+        // Of another target, or another list.
+        assert_eq!(run(&plan("b")).unwrap_err().exit, Exit::Usage);
+        std::fs::write(&words, "one\ntwo\nthree\npencil\n").unwrap();
+        assert_eq!(run(&plan("a")).unwrap_err().exit, Exit::Usage);
+        // What the state says was tried is not tried again: the first line is passed over.
+        std::fs::write(&words, "pencil\nabcdef\nghijkl\npencil\n").unwrap();
+        let identity = format!("a of {}", std::fs::metadata(&words).unwrap().len());
+        let begun = json!({
+            "type": "countersign-audit", "version": 1, "of": identity, "octets": 14, "lines": 2,
+        });
+        std::fs::write(&state, begun.to_string()).unwrap();
+        let failure = run(&plan("a")).unwrap_err();
+        assert_eq!(failure.exit, Exit::CheckFailed);
+        assert!(failure.what.contains("line 4 "), "{}", failure.what);
+        assert!(!state.exists());
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
 }
