@@ -168,7 +168,7 @@ impl Ksf {
     ///
     /// # Errors
     /// [`rules::NO_MEMORY`].
-    #[cfg(feature = "spake2plus")]
+    #[cfg(any(feature = "spake2plus", feature = "srp"))]
     pub(crate) fn stretch<const LEN: usize>(
         self,
         password: &[u8],
