@@ -15,6 +15,7 @@
 #[cfg(feature = "srp-aws-lc")]
 mod aws_lc;
 mod moduli;
+#[cfg(any(not(feature = "srp-aws-lc"), feature = "vectors", test))]
 mod portable;
 
 use std::fmt;
@@ -577,35 +578,6 @@ fn choose(words: &mut [Word], others: &[Word], choice: Word) {
     for (word, other) in words.iter_mut().zip(others) {
         *word ^= (*word ^ other) & mask;
     }
-}
-
-/// base^e with a table of 32 powers that is read whole for each window.
-fn fixed_window<A: Arithmetic>(arithmetic: &A, base: &A::Residue, exponent: &[u8]) -> A::Residue {
-    let mut powers = vec![arithmetic.residue(&[1])];
-    for i in 1..1 << WINDOW {
-        let mut next: A::Residue = powers[i / 2].clone();
-        if i % 2 == 0 {
-            arithmetic.square(&mut next);
-        } else {
-            next = powers[i - 1].clone();
-            arithmetic.multiply(&mut next, base);
-        }
-        powers.push(next);
-    }
-    let table = Table::new(powers.iter().map(|power| arithmetic.words(power)));
-    let bits = 8 * exponent.len();
-    let mut power = powers[0].clone();
-    let mut entry = powers[0].clone();
-    for low in (0..bits).step_by(WINDOW).rev() {
-        if low + WINDOW < bits {
-            (0..WINDOW).for_each(|_| arithmetic.square(&mut power));
-        }
-        let window = (low..bits.min(low + WINDOW)).rev();
-        let index = window.fold(0, |index, at| index << 1 | bit(exponent, at));
-        A::select(&table, index, arithmetic.words_mut(&mut entry));
-        arithmetic.multiply(&mut power, &entry);
-    }
-    power
 }
 
 /// Words of a block. The entries' words of one block stand together, so that a scan reads memory in order.

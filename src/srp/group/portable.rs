@@ -4,7 +4,7 @@ use crypto_bigint::modular::{BoxedMontyForm, BoxedMontyParams};
 use crypto_bigint::{BoxedUint, MontyForm, MontyMultiplier, Odd};
 use zeroize::{Zeroize, Zeroizing};
 
-use super::{Arithmetic, Word, fixed_window};
+use super::{Arithmetic, Table, WINDOW, Word, bit};
 
 type Multiplier<'a> = <BoxedMontyForm as MontyForm>::Multiplier<'a>;
 
@@ -61,7 +61,32 @@ impl Arithmetic for Portable {
         Multiplier::from(&self.parameters).square_assign(&mut value.0);
     }
 
+    /// With a table of 32 powers that is read whole for each window.
     fn power(&self, base: &Residue, exponent: &[u8]) -> Residue {
-        fixed_window(self, base, exponent)
+        let mut powers = vec![self.residue(&[1])];
+        for i in 1..1 << WINDOW {
+            let mut next: Residue = powers[i / 2].clone();
+            if i % 2 == 0 {
+                self.square(&mut next);
+            } else {
+                next = powers[i - 1].clone();
+                self.multiply(&mut next, base);
+            }
+            powers.push(next);
+        }
+        let table = Table::new(powers.iter().map(|power| self.words(power)));
+        let bits = 8 * exponent.len();
+        let mut power = powers[0].clone();
+        let mut entry = powers[0].clone();
+        for low in (0..bits).step_by(WINDOW).rev() {
+            if low + WINDOW < bits {
+                (0..WINDOW).for_each(|_| self.square(&mut power));
+            }
+            let window = (low..bits.min(low + WINDOW)).rev();
+            let index = window.fold(0, |index, at| index << 1 | bit(exponent, at));
+            Self::select(&table, index, self.words_mut(&mut entry));
+            self.multiply(&mut power, &entry);
+        }
+        power
     }
 }

@@ -48,7 +48,9 @@ impl ClientReady {
 
     pub(crate) fn with(drawn: Drawn, setup: ClientSetup) -> Result<Self> {
         let authcid = prep::user_name(&setup.authcid)?;
-        let authzid = setup.authzid.as_deref().map(prep::user_name).transpose()?.unwrap_or_default();
+        // Never empty, though the draft allows it: Cyrus SASL's server refuses that.
+        let authzid = setup.authzid.as_deref().map(prep::user_name).transpose()?;
+        let authzid = authzid.unwrap_or_else(|| authcid.clone());
         let message = ClientFirst { authcid: &authcid, authzid: &authzid, sid: "", cn: &[] }.to_bytes()?;
         let password = setup.preparation.prepare(&setup.password)?;
         Ok(Self { message, next: ExpectServerFirst { drawn, authcid, authzid, password } })
@@ -93,7 +95,7 @@ impl ExpectServerSecond {
         let appended = appended_to_m2(PARAMETERS.dialect.hash, &self.authzid, &self.chosen, sid, ttl);
         let m1 = self.state.proof().to_vec();
         let (proof, key) = self.state.finish_with(m2, &appended)?.into_parts();
-        let authzid = Some(self.authzid).filter(|authzid| !authzid.is_empty() && *authzid != self.authcid);
+        let authzid = Some(self.authzid).filter(|authzid| *authzid != self.authcid);
         let outcome = Outcome::new(proof, NAME, Side::Client, self.authcid, None).with_authzid(authzid);
         Ok(outcome.with_key(session_key(key.expose(), &m1, m2)))
     }
