@@ -201,14 +201,20 @@ impl Parties {
         sessions
     }
 
+    /// As the program around Bob's sessions answers.
     fn disco_answer(&self, query: &Element) -> Element {
-        Iq::Result {
-            from: Some(self.bob.clone().into()),
-            to: Some(self.alice.clone().into()),
-            id: query.attr("id").expect("every request has one").to_owned(),
-            payload: Some(disco::answer()),
+        let mut answer = query.clone();
+        answer.take_nodes();
+        for ((_, name), value) in answer.attrs_mut().iter_mut() {
+            match name.as_str() {
+                "type" => "result".clone_into(value),
+                "from" => self.bob.as_str().clone_into(value),
+                "to" => self.alice.as_str().clone_into(value),
+                _ => {}
+            }
         }
-        .into()
+        answer.append_child(disco::answer());
+        answer
     }
 }
 

@@ -15,7 +15,7 @@ use crate::error::{Error, ErrorKind, Result, Rule};
 
 use super::iq::Refusal;
 use super::ns;
-use super::xml::Reader;
+use super::xml::{self, Reader};
 
 /// Largest block: XEP-0261 types the size as a signed short.
 pub const BLOCK_MAX: u16 = 32767;
@@ -108,6 +108,8 @@ pub(super) fn refusal(error: &Error) -> Refusal {
 #[derive(Debug)]
 pub struct Bytestream {
     sid: String,
+    /// What all blocks have in common; each is a copy.
+    data: Element,
     block: u16,
     window: usize,
     seq_out: u16,
@@ -120,8 +122,13 @@ impl Bytestream {
     /// With the agreed identifier and block size; `window` blocks may be on the way, at least one.
     #[must_use]
     pub fn new(sid: impl Into<String>, block: u16, window: usize) -> Self {
+        let sid = sid.into();
+        let data = Element::builder("data", ns::IBB)
+            .attr(xml_ncname!("seq").to_owned(), "")
+            .attr(xml_ncname!("sid").to_owned(), &sid);
         Self {
-            sid: sid.into(),
+            sid,
+            data: data.build(),
             block,
             window: window.max(1),
             seq_out: 0,
@@ -202,11 +209,9 @@ impl Bytestream {
         let length = self.waiting.len().min(usize::from(self.block));
         let text = BASE64.encode(&self.waiting.make_contiguous()[..length]);
         self.waiting.drain(..length);
-        let element = Element::builder("data", ns::IBB)
-            .attr(xml_ncname!("seq").to_owned(), self.seq_out)
-            .attr(xml_ncname!("sid").to_owned(), &self.sid)
-            .append(text)
-            .build();
+        let mut element = self.data.clone();
+        xml::fill(&mut element, [("seq", &self.seq_out.to_string())]);
+        element.append_text_node(text);
         self.seq_out = self.seq_out.wrapping_add(1);
         self.unacknowledged += 1;
         Some((element, length))
@@ -250,7 +255,8 @@ impl Bytestream {
 /// The identifier in any of the three IBB elements.
 pub(super) fn sid(payload: &Element) -> Option<&str> {
     let known = matches!(payload.name(), "open" | "data" | "close") && payload.has_ns(ns::IBB);
-    known.then(|| payload.attr("sid")).flatten()
+    let [sid] = xml::attributes(payload, ["sid"]);
+    sid.filter(|_| known)
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use rxml::xml_ncname;
 use xmpp_parsers::iq::Iq;
 use xmpp_parsers::stanza_error::{DefinedCondition, ErrorType, StanzaError};
 
-use super::ns;
+use super::{ns, xml};
 
 /// What an IQ is about.
 pub(super) enum Kind<'a> {
@@ -18,6 +18,38 @@ pub(super) enum Kind<'a> {
     Error,
 }
 
+/// An IQ as it came; the addresses are not looked at.
+pub(super) struct Envelope<'a> {
+    pub(super) from: Option<&'a str>,
+    pub(super) to: Option<&'a str>,
+    pub(super) id: &'a str,
+    pub(super) kind: Kind<'a>,
+}
+
+impl<'a> Envelope<'a> {
+    /// `None` for what is no IQ or breaks the rules of RFC 6120 section 8.2.3.
+    pub(super) fn open(stanza: &'a Element) -> Option<Self> {
+        if !stanza.is("iq", ns::CLIENT) {
+            return None;
+        }
+        let [from, to, id, kind] = xml::attributes(stanza, ["from", "to", "id", "type"]);
+        let mut children = stanza.children();
+        let kind = match kind? {
+            kind @ ("get" | "set") => {
+                let payload = children.next()?;
+                if children.next().is_some() {
+                    return None;
+                }
+                Kind::Request { set: kind == "set", payload }
+            }
+            "result" => Kind::Result(children.next()),
+            "error" => Kind::Error,
+            _ => return None,
+        };
+        Some(Self { from, to, id: id?, kind })
+    }
+}
+
 /// An IQ from a full JID.
 pub(super) struct Incoming<'a> {
     pub(super) from: FullJid,
@@ -27,34 +59,13 @@ pub(super) struct Incoming<'a> {
 }
 
 impl<'a> Incoming<'a> {
-    /// `None` for what is no IQ, comes from no full JID or breaks the rules of RFC 6120 section 8.2.3.
+    /// `None` for what is no good IQ or comes from no full JID.
     pub(super) fn parse(stanza: &'a Element) -> Option<Self> {
-        let (id, kind) = content(stanza)?;
-        let from = FullJid::new(stanza.attr("from")?).ok()?;
-        let to = stanza.attr("to").map(Jid::new).transpose().ok()?;
+        let Envelope { from, to, id, kind } = Envelope::open(stanza)?;
+        let from = FullJid::new(from?).ok()?;
+        let to = to.map(Jid::new).transpose().ok()?;
         Some(Self { from, to, id, kind })
     }
-}
-
-/// The identifier of an IQ and what it is about; the addresses are not looked at.
-pub(super) fn content(stanza: &Element) -> Option<(&str, Kind<'_>)> {
-    if !stanza.is("iq", ns::CLIENT) {
-        return None;
-    }
-    let mut children = stanza.children();
-    let kind = match stanza.attr("type")? {
-        kind @ ("get" | "set") => {
-            let payload = children.next()?;
-            if children.next().is_some() {
-                return None;
-            }
-            Kind::Request { set: kind == "set", payload }
-        }
-        "result" => Kind::Result(children.next()),
-        "error" => Kind::Error,
-        _ => return None,
-    };
-    Some((stanza.attr("id")?, kind))
 }
 
 /// The name of the defined condition of a stanza error (RFC 6120 section 8.3.3).
@@ -67,25 +78,43 @@ pub(super) fn condition(stanza: &Element) -> &str {
         .map_or("undefined-condition", Element::name)
 }
 
-/// A request.
-pub(super) fn request(set: bool, from: &FullJid, to: &FullJid, id: &str, payload: Element) -> Element {
-    iq(if set { "set" } else { "get" }, from, to, id, Some(payload))
-}
-
 /// The answer to a request, with or without a child.
 pub(super) fn result(from: &FullJid, to: &FullJid, id: &str, payload: Option<Element>) -> Element {
-    iq("result", from, to, id, payload)
+    Sender::new(from, to).result(id, payload)
 }
 
-/// Made by hand: every block and every answer is one, and the detour over `Iq` copies their content.
-fn iq(kind: &str, from: &FullJid, to: &FullJid, id: &str, payload: Option<Element>) -> Element {
-    Element::builder("iq", ns::CLIENT)
-        .attr(xml_ncname!("type").to_owned(), kind)
-        .attr(xml_ncname!("id").to_owned(), id)
-        .attr(xml_ncname!("from").to_owned(), from.as_str())
-        .attr(xml_ncname!("to").to_owned(), to.as_str())
-        .append_all(payload)
-        .build()
+/// What all IQs from one party to another have in common. Each is a copy of it: every block and every answer is one,
+/// and setting attributes one by one costs more.
+pub(super) struct Sender(Element);
+
+impl Sender {
+    pub(super) fn new(from: &FullJid, to: &FullJid) -> Self {
+        let iq = Element::builder("iq", ns::CLIENT)
+            .attr(xml_ncname!("type").to_owned(), "")
+            .attr(xml_ncname!("id").to_owned(), "")
+            .attr(xml_ncname!("from").to_owned(), from.as_str())
+            .attr(xml_ncname!("to").to_owned(), to.as_str());
+        Self(iq.build())
+    }
+
+    /// A request.
+    pub(super) fn request(&self, set: bool, id: &str, payload: Element) -> Element {
+        self.iq(if set { "set" } else { "get" }, id, Some(payload))
+    }
+
+    /// The answer to a request, with or without a child.
+    pub(super) fn result(&self, id: &str, payload: Option<Element>) -> Element {
+        self.iq("result", id, payload)
+    }
+
+    fn iq(&self, kind: &str, id: &str, payload: Option<Element>) -> Element {
+        let mut iq = self.0.clone();
+        xml::fill(&mut iq, [("type", kind), ("id", id)]);
+        if let Some(payload) = payload {
+            iq.append_child(payload);
+        }
+        iq
+    }
 }
 
 /// What is wrong with a request: error type, defined condition, and an application's own condition.

@@ -1,7 +1,7 @@
 //! XML streams (RFC 6120 section 4): an incremental parser, and the writer's side. For the stream inside a tunnel as
 //! well as for one between a client and its server.
 
-use jid::Jid;
+use jid::{FullJid, Jid};
 use minidom::{Element, Node};
 use rxml::error::EndOrError;
 use rxml::{Namespace, NcNameStr, Parse, XmlVersion};
@@ -143,13 +143,17 @@ impl Header {
         tag
     }
 
-    fn parse(root: &Element) -> Result<Self> {
+    fn parse(root: &Element, expected: &[Jid]) -> Result<Self> {
         let one = root.attr("version").is_some_and(|version| version.starts_with("1."));
         if !root.is("stream", ns::STREAM) || !one {
             return Err(Error::new(&rules::BAD_HEADER));
         }
+        let parse = |text: &str| {
+            let known = expected.iter().find(|jid| jid.as_str() == text);
+            known.map_or_else(|| Jid::new(text), |jid| Ok(jid.clone()))
+        };
         let jid = |name| {
-            let parsed = root.attr(name).map(Jid::new).transpose();
+            let parsed = root.attr(name).map(parse).transpose();
             parsed.map_err(|_| Error::new(&rules::BAD_HEADER).about(name))
         };
         Ok(Self { from: jid("from")?, to: jid("to")?, id: root.attr("id").map(str::to_owned) })
@@ -177,6 +181,8 @@ pub struct Parser {
     /// The elements that are open, the root not among them.
     open: Vec<Element>,
     in_stream: bool,
+    /// Addresses that the header will probably hold.
+    expected: Vec<Jid>,
     /// Octets taken, octets that make up the events so far, and the value of the latter when no element was open.
     taken: u64,
     parsed: u64,
@@ -194,6 +200,7 @@ impl Parser {
             xml: rxml::Parser::default(),
             open: Vec::new(),
             in_stream: false,
+            expected: Vec::new(),
             taken: 0,
             parsed: 0,
             complete: 0,
@@ -201,6 +208,12 @@ impl Parser {
             depth_max: limits.depth,
             failed: None,
         }
+    }
+
+    /// Spares the preparation of the addresses in the header, where they are these, letter by letter.
+    pub(super) fn expecting(mut self, addresses: [&FullJid; 2]) -> Self {
+        self.expected = addresses.map(|address| address.clone().into()).into();
+        self
     }
 
     /// Takes octets from the front of `octets` until one item is complete; `None` when they are used up. What is left
@@ -265,7 +278,7 @@ impl Parser {
                 *element.attrs_mut() = attributes;
                 if !self.in_stream {
                     self.in_stream = true;
-                    return Header::parse(&element).map(|header| Some(Item::Header(header)));
+                    return Header::parse(&element, &self.expected).map(|header| Some(Item::Header(header)));
                 }
                 if self.open.len() >= self.depth_max {
                     return Err(Error::exceeds(

@@ -1,7 +1,7 @@
-//! Reading elements whose form is known.
+//! Reading elements whose form is known, and filling in copies of them.
 //!
-//! By hand, and so is writing them: derived code would copy each element into a stream of events first, and a session
-//! is set up by many small elements.
+//! By hand: derived code would copy each element into a stream of events first, and a session is set up by many small
+//! elements.
 
 use std::borrow::Cow;
 use std::str::FromStr;
@@ -10,6 +10,27 @@ use minidom::Element;
 use rxml::Namespace;
 
 use crate::error::{Error, Result, Rule};
+
+/// The values of these attributes, in one pass.
+pub(super) fn attributes<'a, const N: usize>(element: &'a Element, names: [&str; N]) -> [Option<&'a str>; N] {
+    let mut values = [None; N];
+    for ((namespace, name), value) in element.attrs() {
+        let wanted = names.iter().position(|wanted| name.as_str() == *wanted);
+        if let Some(place) = wanted.filter(|_| namespace.is_none()) {
+            values[place] = Some(value.as_str());
+        }
+    }
+    values
+}
+
+/// Gives attributes that are there other values.
+pub(super) fn fill<const N: usize>(element: &mut Element, values: [(&str, &str); N]) {
+    for ((_, name), value) in element.attrs_mut().iter_mut() {
+        if let Some((_, new)) = values.iter().find(|(wanted, _)| name.as_str() == *wanted) {
+            (*new).clone_into(value);
+        }
+    }
+}
 
 /// An element, and the rule that it breaks when something in it is not as it must be.
 ///
@@ -39,7 +60,7 @@ impl<'a> Reader<'a> {
 
     /// An attribute that must be there.
     pub(super) fn attribute(&self, name: &'static str) -> Result<&'a str> {
-        self.element.attr(name).ok_or_else(|| self.broken(name))
+        self.attribute_if_there(name).ok_or_else(|| self.broken(name))
     }
 
     /// An attribute that must be there and must parse.
@@ -49,7 +70,12 @@ impl<'a> Reader<'a> {
 
     /// An attribute that must parse where it is there.
     pub(super) fn parsed_if_there<T: FromStr>(&self, name: &'static str) -> Result<Option<T>> {
-        self.element.attr(name).map(str::parse).transpose().map_err(|_| self.broken(name))
+        self.attribute_if_there(name).map(str::parse).transpose().map_err(|_| self.broken(name))
+    }
+
+    fn attribute_if_there(&self, name: &str) -> Option<&'a str> {
+        let [value] = attributes(self.element, [name]);
+        value
     }
 
     /// All text between the children.

@@ -13,7 +13,7 @@ use crate::mechanism::Side;
 use crate::tls::{self, Endpoint};
 
 use super::ibb::{self, Bytestream};
-use super::iq::{self, Incoming, Kind, Refusal};
+use super::iq::{self, Envelope, Incoming, Kind, Refusal, Sender};
 use super::jingle::{self, Jingle, Reason, Security};
 use super::{Limits, disco, ns, stream};
 
@@ -51,6 +51,7 @@ pub const PEER_WINDOW_MAX: usize = 64;
 pub struct Session {
     own: FullJid,
     peer: FullJid,
+    sender: Sender,
     sid: String,
     /// The identifier of the bytestream, once it is agreed on.
     stream: Option<String>,
@@ -215,6 +216,7 @@ impl Session {
     ) -> Self {
         let deadline = Some(later(now, limits.handshake));
         Self {
+            sender: Sender::new(&own, &peer),
             own,
             peer,
             sid,
@@ -243,8 +245,8 @@ impl Session {
     /// Takes a stanza that came over the servers. True when it belongs to this session, by its identifiers and by
     /// the full JID it comes from.
     pub fn handle(&mut self, stanza: &Element, now: Instant) -> bool {
-        let Some((id, kind)) = iq::content(stanza) else { return false };
-        if stanza.attr("from").is_none() || !secured::is_between(stanza, &self.peer, &self.own) {
+        let Some(Envelope { from, to, id, kind }) = Envelope::open(stanza) else { return false };
+        if from.is_none() || !secured::are([from, to], [&self.peer, &self.own]) {
             return false;
         }
         let consumed = match kind {
@@ -483,13 +485,13 @@ impl Session {
         let side = if self.side == Side::Client { 'i' } else { 'r' };
         let id = format!("{}-{side}{}", self.sid, self.requests_made);
         let set = request != Request::Disco;
-        self.outbox.push_back(iq::request(set, &self.own, &self.peer, &id, payload));
+        self.outbox.push_back(self.sender.request(set, &id, payload));
         self.requests.insert(id, (request, later(self.now, self.limits.reply)));
         self.asked |= request != Request::Ping;
     }
 
     fn acknowledge(&mut self, id: &str) {
-        self.outbox.push_back(iq::result(&self.own, &self.peer, id, None));
+        self.outbox.push_back(self.sender.result(id, None));
     }
 
     fn acknowledge_held(&mut self) {

@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::mechanism::{MechanismName, Outcome, Side};
 use crate::tls::{Endpoint, Fingerprint, Handshake, Tunnel, Unverified, Verified};
 use crate::xmpp::stream::{self, CLOSE, Item, Parser};
-use crate::xmpp::xml::Reader;
+use crate::xmpp::xml::{self, Reader};
 use crate::xmpp::{Limits, ns};
 
 use super::config::{Established, Event};
@@ -222,7 +222,8 @@ impl Secured {
         Self {
             link,
             state,
-            parser: Parser::new(&limits.clone().with_stanza(limits.stanza.min(NEGOTIATION_MAX))),
+            parser: Parser::new(&limits.clone().with_stanza(limits.stanza.min(NEGOTIATION_MAX)))
+                .expecting([&own, &peer]),
             limits: limits.clone(),
             own,
             peer,
@@ -458,7 +459,7 @@ impl Secured {
             }
             Next::Verify(outcome, next, octets) => {
                 self.verify(*outcome).map_err(Fault::silent)?;
-                self.parser = Parser::new(&self.limits);
+                self.parser = Parser::new(&self.limits).expecting([&self.own, &self.peer]);
                 self.state = state(next);
                 self.write(&octets)
             }
@@ -548,12 +549,17 @@ pub(super) fn is_stanza(element: &Element) -> bool {
 
 /// Whether the addresses of a stanza, where it has any, are these two.
 pub(super) fn is_between(stanza: &Element, from: &FullJid, to: &FullJid) -> bool {
+    are(xml::attributes(stanza, ["from", "to"]), [from, to])
+}
+
+/// Whether the values of addresses, where there are any, are these.
+pub(super) fn are(values: [Option<&str>; 2], addresses: [&FullJid; 2]) -> bool {
     // Preparing an address costs much more than seeing that it is the same.
     let is = |value: &str, jid: &FullJid| {
         value == jid.as_str() || Jid::new(value).is_ok_and(|value| value == *jid)
     };
-    let fits = |name, jid| stanza.attr(name).is_none_or(|value| is(value, jid));
-    fits("from", from) && fits("to", to)
+    let mut pairs = values.into_iter().zip(addresses);
+    pairs.all(|(value, jid)| value.is_none_or(|value| is(value, jid)))
 }
 
 fn established(
