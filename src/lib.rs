@@ -26,6 +26,7 @@
 //! | `openssl`, `openssl-vendored` | TLS-PSK and TLS-SRP on the system's OpenSSL, or on one built along | yes |
 //! | `xmpp` | sans-I/O sessions over stanzas | no |
 //! | `tokio` | the driver and a small XMPP client | no |
+//! | `client-tls` | the client's login over TLS; `dns` finds its servers by SRV | with a provider |
 //! | `demo-server` | the XMPP server for demos and tests, with its attacks | yes |
 //! | `vectors` | the vector runner | no |
 //!

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Logs in to the servers of Debian 13: Prosody 13 and ejabberd 24.12, which bind to tls-exporter and, the latter, speak SASL2.
-# Takes a folder, fills it with Debian 13 unless it is there (root; about 1 GB and 2 minutes), and runs the tests on it.
+# Takes a folder, fills it with Debian 13 unless it is there (root; half a gigabyte, about 2 minutes), and runs the tests on it.
 # No service is started but those of the tests, on loopback.
 set -euo pipefail
 root=${1:?usage: tests/peers/trixie.sh FOLDER}

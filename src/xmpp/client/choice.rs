@@ -55,6 +55,10 @@ pub(super) struct Choice {
 }
 
 pub(super) fn choose(login: &Login, policy: &Policy, offer: &Offer<'_>) -> Result<Choice> {
+    if !offer.has_plus() {
+        // Nothing to take is said before anything about what could be bound.
+        policy.select(offer.mechanisms)?;
+    }
     let binding = binding(login, offer)?;
     let fitting = |name: &&MechanismName| name.is_plus() == matches!(binding, Binding::Use { .. });
     let fitting = offer.mechanisms.iter().filter(fitting).cloned().collect::<Vec<_>>();
@@ -231,8 +235,10 @@ mod tests {
     #[test]
     fn plain_is_never_taken_by_itself() {
         for binding_use in [BindingUse::Auto, BindingUse::Never] {
-            let error = chosen(&login(binding_use), &features(&[PLAIN], &[])).unwrap_err();
-            assert!(error.is(&sasl_rules::NO_MECHANISM));
+            for types in [&[][..], &[TlsExporter]] {
+                let error = chosen(&login(binding_use), &features(&[PLAIN], types)).unwrap_err();
+                assert!(error.is(&sasl_rules::NO_MECHANISM));
+            }
         }
     }
 

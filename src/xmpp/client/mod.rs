@@ -130,14 +130,14 @@ impl<S: AsyncRead + AsyncWrite + Send + 'static> Client<S> {
         const HEADER: &str = "the stream header";
         let mut negotiation = Negotiation::new(stream, &login);
         let times = &login.timeouts;
-        let features = within(times.stream, HEADER, negotiation.open(&login)).await?;
+        let features = within(times.stream, HEADER, negotiation.open(&login, login.is_over_tls())).await?;
         let logging_in = exchange::authenticate(&mut negotiation, &login, &features);
         let exchange::LoggedIn { report, bound } = within(times.login, "the login", logging_in).await?;
         let features = if report.profile == Profile::Sasl2 {
             within(times.stream, "the features", negotiation.features()).await?
         } else {
             negotiation.receiver.incoming.restart();
-            within(times.stream, HEADER, negotiation.open(&login)).await?
+            within(times.stream, HEADER, negotiation.open(&login, login.is_over_tls())).await?
         };
         let jid = match bound {
             Some(jid) => jid,

@@ -27,13 +27,12 @@ impl<S: AsyncRead + AsyncWrite> Negotiation<S> {
         }
     }
 
-    /// Both headers, and the features.
-    pub(super) async fn open(&mut self, login: &Login) -> Result<Features> {
+    /// Both headers, and the features. Over TLS ours says whose account it is: some servers offer SASL2 only then
+    /// (XEP-0388 section 2.2), and before TLS it would tell listeners (RFC 6120 section 4.7.1).
+    pub(super) async fn open(&mut self, login: &Login, over_tls: bool) -> Result<Features> {
         let domain = BareJid::from_parts(None, login.account.domain());
         let mut header = Header::new().with_to(domain);
-        // Before TLS it would tell listeners who we are (RFC 6120 section 4.7.1). Some servers offer SASL2 only to those
-        // who say it (XEP-0388 section 2.2).
-        if login.is_over_tls() {
+        if over_tls {
             header = header.with_from(login.account.clone());
         }
         self.sender.write(&header.to_octets()).await?;

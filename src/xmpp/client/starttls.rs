@@ -13,7 +13,7 @@ use super::rules;
 /// Asks for TLS. Nothing that was said before it counts afterwards.
 pub(super) async fn start(stream: &mut TcpStream, login: &Login) -> Result<()> {
     let mut negotiation = Negotiation::new(stream, login);
-    if !negotiation.open(login).await?.starttls {
+    if !negotiation.open(login, false).await?.starttls {
         return Err(Error::new(&rules::NO_STARTTLS));
     }
     negotiation.send(&Element::bare("starttls", ns::TLS)).await?;
