@@ -97,7 +97,7 @@ impl Search<'_> {
             return Ok(());
         }
         let id = format!("find-{:016x}", crate::system_rng().next_u64());
-        let question = iq::request(false, own, resource, &id, disco::query());
+        let question = iq::Sender::new(own, resource).request(false, &id, disco::query());
         self.asked.insert(resource.clone(), Some(id));
         self.handle.send_stanza(question).await
     }

@@ -84,9 +84,9 @@ pub struct Session {
 /// How far the session is. Each phase is consumed by what leads to the next.
 enum Phase {
     /// Initiator: waits for disco#info.
-    Discovering(Discovering),
+    Discovering(Box<Discovering>),
     /// Initiator: waits for session-accept.
-    Offering(Offering),
+    Offering(Box<Offering>),
     /// Initiator: waits for the answer to `<open/>`.
     Opening(Box<Connection>),
     /// Responder: waits for `<open/>`.
@@ -165,7 +165,7 @@ impl Session {
         config.check()?;
         let sid = secured::random_id(&mut *rng);
         let (own, peer, limits) = (config.own.clone(), config.peer.clone(), config.limits.clone());
-        let phase = Phase::Discovering(Discovering { config, endpoint });
+        let phase = Phase::Discovering(Box::new(Discovering { config, endpoint }));
         let mut session = Self::new(own, peer, sid, Side::Client, limits, rng, phase, now);
         session.request(Request::Disco, disco::query());
         Ok(session)
@@ -515,7 +515,7 @@ impl Session {
             (Request::Disco, Phase::Discovering(discovering)) => {
                 self.round_trip();
                 match disco::check(payload) {
-                    Ok(()) => self.offer(discovering),
+                    Ok(()) => self.offer(*discovering),
                     Err(error) => self.end(Event::Failed(error)),
                 }
             }

@@ -140,14 +140,14 @@ impl Session {
         let content = Content::new(self.limits.block, &stream, security.clone());
         let mut jingle = Jingle::new(Action::SessionInitiate, &self.sid).with_content(content);
         jingle.initiator = Some(self.own.clone().into());
-        self.phase = Phase::Offering(Offering {
+        self.phase = Phase::Offering(Box::new(Offering {
             config,
             endpoint,
             security,
             stream,
             #[cfg(feature = "openssl")]
             prepared,
-        });
+        }));
         self.request(Request::Initiate, jingle.to_element());
         Ok(())
     }
@@ -230,7 +230,7 @@ impl Session {
                 Phase::Offering(offering) => {
                     self.acknowledge(id);
                     self.round_trip();
-                    if let Err(error) = self.open(offering, jingle) {
+                    if let Err(error) = self.open(*offering, jingle) {
                         self.terminate(reason(&error, false));
                         self.end(Event::Failed(error));
                     }
