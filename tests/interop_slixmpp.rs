@@ -8,7 +8,6 @@
 mod certificates;
 mod common;
 #[path = "common/peer.rs"]
-#[allow(dead_code, reason = "each test file takes what it needs")]
 mod peer;
 #[path = "common/servers.rs"]
 #[allow(dead_code, reason = "each test file takes what it needs")]

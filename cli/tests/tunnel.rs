@@ -10,10 +10,8 @@ mod process;
 #[allow(dead_code, reason = "the library's tests take the rest")]
 mod servers;
 
-use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStderr, Command, Output, Stdio};
+use std::process::{ChildStderr, Command, Output, Stdio};
 use std::thread;
 
 use process::{Folder, Process, assert_two_lines, text, tool};
