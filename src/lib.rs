@@ -18,6 +18,7 @@
 //! | feature | adds | needs C |
 //! |---|---|---|
 //! | `scram`, `cpace`, `spake2plus` (default), `opaque`, `srp` | that family | no |
+//! | `srp-aws-lc` | SRP's arithmetic on AWS-LC instead of crypto-bigint: about twice as fast | yes |
 //! | `aws-lc-rs`, `ring` | the tunnel on rustls with that provider | yes |
 //! | `xmpp` | sans-I/O sessions over stanzas | no |
 //! | `tokio` | the driver and a small XMPP client | no |
