@@ -20,6 +20,7 @@
 //! | feature | adds | needs C |
 //! |---|---|---|
 //! | `scram`, `cpace`, `spake2plus` (default), `opaque`, `srp` | that family | no |
+//! | `srp-aws-lc` | SRP's arithmetic on AWS-LC instead of crypto-bigint: about twice as fast | yes |
 //! | `dictionary` | what offline guessing costs | no |
 //! | `records` | records as text | no |
 //! | `aws-lc-rs`, `ring` | the tunnel on rustls with that provider | yes |

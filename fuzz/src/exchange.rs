@@ -121,7 +121,11 @@ fn costs_much(message: &[u8]) -> bool {
     let iterations =
         message.split(|octet| *octet == b',').filter_map(|attribute| attribute.strip_prefix(b"i="));
     let dear_scram = iterations
-        .map(|digits| digits.iter().fold(0_u64, |sum, digit| sum.saturating_mul(10) + u64::from(digit & 15)))
+        .map(|digits| {
+            digits
+                .iter()
+                .fold(0_u64, |sum, digit| sum.saturating_mul(10).saturating_add(u64::from(digit & 15)))
+        })
         .any(|iterations| iterations > ITERATIONS_RUN);
     dear_ksf || dear_scram
 }
