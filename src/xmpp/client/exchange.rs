@@ -86,7 +86,7 @@ fn start(login: &Login, offer: &Offer<'_>) -> Result<Started> {
     let mechanism = registry::find(&choice.mechanism)?.client(setup, &mut crate::system_rng())?;
     let (exchange, initial) = ClientExchange::start(mechanism)?;
     Ok(Started {
-        exchange: Exchange::Mutual(exchange),
+        exchange: Exchange::Mutual(Box::new(exchange)),
         initial,
         report: LoginReport { mechanism: choice.mechanism, binding: used, profile: offer.profile },
         refused: if choice.unannounced { &rules::UNANNOUNCED_BINDING } else { &rules::LOGIN_REFUSED },
@@ -110,7 +110,7 @@ fn start_plain(login: &Login, user: &str, offer: &Offer<'_>) -> Result<Started> 
 
 enum Exchange {
     /// The server proves itself as well.
-    Mutual(ClientExchange),
+    Mutual(Box<ClientExchange>),
     /// The server has the password and says what it likes.
     Plain,
 }
