@@ -129,13 +129,7 @@ async fn with_no_type_in_common_the_server_must_confirm_its_offer() {
 #[tokio::test]
 async fn an_offer_that_contradicts_itself_gets_nothing() {
     let offer = Offer::new(&["SCRAM-SHA-256", "PLAIN"], EXPORTER);
-    let (client, heard) = run(bound(BindingUse::Auto), async |mut server| {
-        server.open(&offer.features()).await;
-        server.hear().await
-    })
-    .await;
-    assert!(client.err().unwrap().is(&rules::BINDING_CUT));
-    assert!(heard.is_none());
+    assert!(gives_up(bound(BindingUse::Auto), &offer).await.is(&rules::BINDING_CUT));
 }
 
 #[tokio::test]
@@ -149,13 +143,7 @@ async fn never_says_n() {
 #[tokio::test]
 async fn plain_is_taken_by_name_alone() {
     let offer = Offer::new(&["PLAIN"], &[]);
-    let (client, heard) = run(bound(BindingUse::Auto), async |mut server| {
-        server.open(&offer.features()).await;
-        server.hear().await
-    })
-    .await;
-    assert!(client.err().unwrap().is(&sasl::rules::NO_MECHANISM));
-    assert!(heard.is_none());
+    assert!(gives_up(bound(BindingUse::Auto), &offer).await.is(&sasl::rules::NO_MECHANISM));
 
     let by_name = || login("alice@home.example/lap").dangerously_send_password();
     let (client, attempt) = run(by_name(), async |mut server| {
@@ -169,13 +157,7 @@ async fn plain_is_taken_by_name_alone() {
     assert_eq!(attempt.initial, b"\0alice\0in wonderland");
 
     let offer = Offer::new(&["SCRAM-SHA-256"], &[]);
-    let (client, heard) = run(by_name(), async |mut server| {
-        server.open(&offer.features()).await;
-        server.hear().await
-    })
-    .await;
-    assert!(client.err().unwrap().is(&rules::NO_PLAIN));
-    assert!(heard.is_none());
+    assert!(gives_up(by_name(), &offer).await.is(&rules::NO_PLAIN));
 }
 
 #[tokio::test]

@@ -258,6 +258,17 @@ pub async fn run<F: Future<Output = T>, T>(
     guard(async { tokio::join!(Client::over(ours, login), server(Server::new(theirs))) }).await
 }
 
+/// What a client says that gets this offer and goes without a word.
+pub async fn gives_up(login: Login, offer: &Offer) -> Error {
+    let (client, heard) = run(login, async |mut server| {
+        server.open(&offer.features()).await;
+        server.hear().await
+    })
+    .await;
+    assert!(heard.is_none(), "{heard:?}");
+    client.err().unwrap()
+}
+
 /// An element as text.
 pub fn text(element: &Element) -> String {
     String::from_utf8(to_octets(element).unwrap()).unwrap()
