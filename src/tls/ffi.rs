@@ -156,8 +156,8 @@ unsafe extern "C" fn use_session(
         let answers = attached(connection)?;
         let (identity, key, suite) = answers.offer()?;
         let session = Session::new(connection, key, suite)?;
-        // SAFETY: the three places are OpenSSL's to be written. It copies the identity before it lets the callback's
-        // caller go on, and the identity lives in the answers, which hang on the connection.
+        // SAFETY: the three places are OpenSSL's to be written. It copies the identity as soon as we return, and the
+        // identity lives in the answers, which hang on the connection.
         unsafe {
             *identity_out = identity.as_ptr();
             *identity_len = identity.len();

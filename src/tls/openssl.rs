@@ -75,6 +75,9 @@ const ALERTS: [(u8, &str); 30] = [
 /// With these a peer says, among other things, that it did not find our proof right.
 const REFUSALS: [u8; 6] = [20, 40, 47, 49, 51, 115];
 
+/// The number of OpenSSL's TLS code among its libraries: reasons are numbered in each.
+const ERR_LIB_SSL: i32 = 20;
+
 /// OpenSSL gives a received alert as this number and the alert's own.
 const ALERT_REASON: i32 = 1000;
 
@@ -301,16 +304,20 @@ impl OpensslEndpoint {
         if let Some(failure) = self.proof.failure() {
             return failure;
         }
-        let Some(first) = error.ssl_error().and_then(|stack| stack.errors().first()) else {
-            return Error::new(&rules::HANDSHAKE).about(error.to_string());
+        let errors = error.ssl_error().map_or(&[][..], |stack| stack.errors());
+        // A cipher that failed may stand before what TLS makes of it.
+        let of_tls = errors.iter().find(|error| error.library_code() == ERR_LIB_SSL);
+        let Some(found) = of_tls else {
+            let text = errors.first().and_then(|error| error.reason()).unwrap_or("no reason given");
+            return Error::new(&rules::HANDSHAKE).about(text);
         };
-        let reason = first.reason_code();
+        let reason = found.reason_code();
         if let Some(alert) = reason.checked_sub(ALERT_REASON).and_then(|alert| u8::try_from(alert).ok()) {
             let refused = self.is_handshaking() && REFUSALS.contains(&alert);
             let rule = if refused { &rules::NOT_ACCEPTED } else { &rules::ALERT };
             return Error::new(rule).about(alert_name(alert));
         }
-        let text = first.reason().unwrap_or("no reason given");
+        let text = found.reason().unwrap_or("no reason given");
         if self.is_handshaking() && PROOF_REASONS.contains(&reason) {
             return Error::new(&rules::NOT_PROVEN).about(text);
         }

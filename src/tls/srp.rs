@@ -9,7 +9,8 @@
 //! there is no SRP in TLS 1.3, and OpenSSL's arithmetic on the secret exponents is not constant time and does not wipe all
 //! it used. Where both ends are ours, CPace and the SRP of [`srp::plus`](crate::srp::plus) do better.
 //!
-//! Security level 0 is set on these contexts alone: the suites are not allowed above it.
+//! Security level 0 is set on these contexts alone: the suites are not allowed above it. OpenSSL must have been built with
+//! SRP, as it is unless somebody says `no-srp`.
 
 use std::ffi::CString;
 use std::fmt;
