@@ -233,5 +233,5 @@ fn absent(address: &str, error: &std::io::Error) -> Failure {
     Failure::new(Exit::PeerUnavailable, format!("cannot connect to {address}: {error}"), advice)
 }
 
-/// Longest time without an answer after our close_notify.
-const LINGER: Duration = Duration::from_secs(20);
+/// Longest silence after our close_notify: the other side may still be passing on slowly what it has.
+const LINGER: Duration = Duration::from_secs(10 * 60);

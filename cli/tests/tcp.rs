@@ -89,9 +89,10 @@ fn two_of_ours_with_every_way() {
         ("OPAQUE-R255-PLUS", "password"),
     ] {
         let (bob, port, said) = stage.listen(auth, secret);
+        let bob = thread::spawn(|| bob.finish());
         let alice = stage.connect(port, auth, secret, &data);
         assert!(alice.status.success(), "{auth}: {}", text(&alice.stderr));
-        let bob = bob.finish();
+        let bob = bob.join().unwrap();
         assert!(bob.status.success() && bob.stdout == data, "{auth}: {}", rest(said));
     }
 }
