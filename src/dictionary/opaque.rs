@@ -8,8 +8,8 @@ use sha2::{Digest, Sha512};
 
 use super::stretch::{BATCH, Stretch};
 use super::work::{GuessWork, Unit};
-use super::{Exposure, Found, Oracle, Situation, batch, rules};
-use crate::error::{Error, Result};
+use super::{Exposure, Found, Oracle, Situation, batch};
+use crate::error::Result;
 use crate::ksf::{self, Ksf};
 use crate::opaque::{Record, ServerKeys, UPLOAD_LEN};
 use crate::prep::{self, Preparation};
@@ -29,7 +29,6 @@ pub(super) fn exposure(record: &Record, authcid: &str, preparation: Preparation)
     let upload = &keys[ServerKeys::LEN..][..UPLOAD_LEN];
     let name = prep::user_name(authcid)?;
     let key = oprf_key(&keys[..NH], name.as_bytes());
-    let key = key.ok_or_else(|| Error::new(&rules::NOT_IN_THIS_BUILD))?;
     let masking_key = upload[NPK..NPK + NH].to_vec();
     Ok(Exposure::Guesses(Box::new(MaskingKey { key, ksf: record.ksf(), masking_key, preparation })))
 }
@@ -99,13 +98,14 @@ impl Oracle for MaskingKey {
 
 /// The server's key of the OPRF for one record (RFC 9807 section 6.3.2.1), and RFC 9497 section 3.2.1 with the counter
 /// 0: that it must go on happens once in 2^252 times.
-fn oprf_key(seed: &[u8], credential_identifier: &[u8]) -> Option<Scalar> {
+fn oprf_key(seed: &[u8], credential_identifier: &[u8]) -> Scalar {
     let mut derived = [0; NPK];
-    let hkdf = Hkdf::<Sha512>::from_prk(seed).ok()?;
-    hkdf.expand_multi_info(&[credential_identifier, b"OprfKey"], &mut derived).ok()?;
+    let hkdf = Hkdf::<Sha512>::from_prk(seed).expect("the seed is as long as the hash");
+    hkdf.expand_multi_info(&[credential_identifier, b"OprfKey"], &mut derived)
+        .expect("one block is within HKDF's limit");
     const INFO: &[u8] = b"OPAQUE-DeriveKeyPair";
     let input = [&derived[..], &(INFO.len() as u16).to_be_bytes(), INFO, &[0]].concat();
-    Some(Scalar::from_bytes_mod_order_wide(&uniform(&input, b"DeriveKeyPair")))
+    Scalar::from_bytes_mod_order_wide(&uniform(&input, b"DeriveKeyPair"))
 }
 
 fn hash_to_group(password: &[u8]) -> RistrettoPoint {
