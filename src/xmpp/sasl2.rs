@@ -186,7 +186,9 @@ fn only<'a>(element: &'a Element, name: &str) -> Result<Option<&'a Element>> {
 
 fn with_text(name: &str, text: &str) -> Element {
     let mut element = Element::bare(name, ns::SASL2);
-    element.append_text(text);
+    if !text.is_empty() {
+        element.append_text(text);
+    }
     element
 }
 
