@@ -2,6 +2,8 @@
 //!
 //! An answer can be forged by the servers. It saves a useless session-initiate, and decides nothing else.
 
+use std::sync::LazyLock;
+
 use minidom::Element;
 use rxml::xml_ncname;
 use xmpp_parsers::data_forms::DataForm;
@@ -12,10 +14,7 @@ use super::ns;
 use super::xml::Reader;
 
 /// What a party to an end-to-end session supports.
-pub const FEATURES: [&str; 4] = [ns::JINGLE, ns::XMLSTREAM, ns::JINGLE_IBB, ns::XTLS];
-
-/// What an answer names, in its order.
-const ANSWERED: [&str; 6] = [ns::DISCO_INFO, ns::IBB, ns::JINGLE, ns::XMLSTREAM, ns::XTLS, ns::JINGLE_IBB];
+pub const FEATURES: [&str; 4] = [ns::JINGLE, ns::XMLSTREAM, ns::XTLS, ns::JINGLE_IBB];
 
 /// Rules of this module.
 pub mod rules {
@@ -54,16 +53,19 @@ pub fn is_query(payload: &Element) -> bool {
 /// The answer to the request.
 #[must_use]
 pub fn answer() -> Element {
-    let feature = |name: &&str| {
-        Element::builder("feature", ns::DISCO_INFO).attr(xml_ncname!("var").to_owned(), *name).build()
-    };
-    let identity = Element::builder("identity", ns::DISCO_INFO)
-        .attr(xml_ncname!("category").to_owned(), "client")
-        .attr(xml_ncname!("type").to_owned(), "console");
-    Element::builder("query", ns::DISCO_INFO)
-        .append(identity.build())
-        .append_all(ANSWERED.iter().map(feature))
-        .build()
+    static ANSWER: LazyLock<Element> = LazyLock::new(|| {
+        let feature = |name: &&str| {
+            Element::builder("feature", ns::DISCO_INFO).attr(xml_ncname!("var").to_owned(), *name).build()
+        };
+        let identity = Element::builder("identity", ns::DISCO_INFO)
+            .attr(xml_ncname!("category").to_owned(), "client")
+            .attr(xml_ncname!("type").to_owned(), "console");
+        Element::builder("query", ns::DISCO_INFO)
+            .append(identity.build())
+            .append_all([ns::DISCO_INFO, ns::IBB].iter().chain(&FEATURES).map(feature))
+            .build()
+    });
+    ANSWER.clone()
 }
 
 /// Checks an answer for [`FEATURES`].

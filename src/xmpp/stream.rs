@@ -4,7 +4,7 @@
 use jid::{FullJid, Jid};
 use minidom::{Element, Node};
 use rxml::error::EndOrError;
-use rxml::{Namespace, NcNameStr, Parse, XmlVersion};
+use rxml::{Namespace, NcNameStr, Parse, XMLNS_XML, XMLNS_XMLNS, XmlVersion};
 
 use crate::error::{Error, ErrorKind, Result, Rule};
 
@@ -121,7 +121,8 @@ impl Header {
             ("id", self.id.as_deref()),
             ("version", Some("1.0")),
         ];
-        let mut tag = b"<stream:stream xmlns='".to_vec();
+        let mut tag = Vec::with_capacity(WRITTEN_USUALLY);
+        tag.extend_from_slice(b"<stream:stream xmlns='");
         tag.extend_from_slice(ns::CLIENT.as_bytes());
         tag.extend_from_slice(b"' xmlns:stream='");
         tag.extend_from_slice(ns::STREAM.as_bytes());
@@ -159,6 +160,9 @@ impl Header {
         Ok(Self { from: jid("from")?, to: jid("to")?, id: root.attr("id").map(str::to_owned) })
     }
 }
+
+/// Room for a header or for a small stanza, so that its octets need not be moved while it is written.
+const WRITTEN_USUALLY: usize = 512;
 
 /// The closing tag.
 pub const CLOSE: &[u8] = b"</stream:stream>";
@@ -317,7 +321,8 @@ impl Parser {
 /// # Errors
 /// [`rules::NOT_WRITABLE`].
 pub fn to_octets(element: &Element) -> Result<Vec<u8>> {
-    let mut writer = Writer { octets: Vec::new(), has_prefix: element.has_ns(ns::STREAM) };
+    let mut writer =
+        Writer { octets: Vec::with_capacity(WRITTEN_USUALLY), has_prefix: element.has_ns(ns::STREAM) };
     writer.element(element, None).ok_or_else(|| Error::new(&rules::NOT_WRITABLE))?;
     Ok(writer.octets)
 }
@@ -336,8 +341,8 @@ impl Writer {
         let name = <&NcNameStr>::try_from(element.name()).ok()?;
         let namespace = element.ns();
         let prefix = match namespace.as_str() {
-            XMLNS => return None,
-            XML => "xml:",
+            XMLNS_XMLNS => return None,
+            XMLNS_XML => "xml:",
             ns::STREAM if self.has_prefix => "stream:",
             _ => "",
         };
@@ -375,8 +380,8 @@ impl Writer {
         for ((namespace, name), value) in element.attrs() {
             match &**namespace {
                 "" => self.attribute("", name, value)?,
-                XML => self.attribute("xml:", name, value)?,
-                XMLNS => return None,
+                XMLNS_XML => self.attribute("xml:", name, value)?,
+                XMLNS_XMLNS => return None,
                 // Those of one namespace follow each other.
                 other => {
                     if declared != Some(other) {
@@ -432,10 +437,6 @@ impl Writer {
         Some(())
     }
 }
-
-/// The namespaces that XML itself has, with prefixes that need no declaration.
-const XML: &str = "http://www.w3.org/XML/1998/namespace";
-const XMLNS: &str = "http://www.w3.org/2000/xmlns/";
 
 /// A stream error with one of the conditions of RFC 6120 section 4.9.3.
 #[must_use]
@@ -687,7 +688,7 @@ mod tests {
             with("\u{ffff}"),
             Element::bare("a b", ns::CLIENT),
             Element::bare("", ns::CLIENT),
-            Element::bare("a", XMLNS),
+            Element::bare("a", XMLNS_XMLNS),
         ] {
             assert!(to_octets(&element).unwrap_err().is(&rules::NOT_WRITABLE));
         }

@@ -42,7 +42,7 @@ async fn a_resource_in_use_is_refused_until_it_is_free() {
 #[tokio::test]
 async fn wrong_password_and_unknown_user_are_refused_alike() {
     let server = server().await;
-    for login in [account("alice@home.example", "wrong"), account("mallory@home.example", PASSWORD)] {
+    for login in [account("alice@home.example", "wrong"), account("nobody@home.example", PASSWORD)] {
         let error = try_login(&server, login).await.err().unwrap();
         assert!(error.is(&rules::LOGIN_REFUSED));
         assert_eq!(error.subject(), Some("not-authorized"));

@@ -43,7 +43,9 @@ pub(super) fn random_id(rng: &mut dyn CryptoRng) -> String {
     let mut octets = [0; 16];
     rng.fill_bytes(&mut octets);
     let digit = |nibble: u8| char::from_digit(nibble.into(), 16).expect("a nibble is one digit");
-    octets.iter().flat_map(|octet| [digit(octet >> 4), digit(octet & 15)]).collect()
+    let mut id = String::with_capacity(2 * octets.len());
+    id.extend(octets.iter().flat_map(|octet| [digit(octet >> 4), digit(octet & 15)]));
+    id
 }
 
 /// What a state asks for.
