@@ -23,11 +23,11 @@ async fn honest(
         server.open(&offer.features()).await;
         let attempt = server.authenticate(&offer, binding).await;
         if attempt.proven {
-            server.welcome(&attempt).await
+            server.welcome(&attempt).await;
         } else {
-            server.refuse(SASL).await
+            server.refuse(SASL).await;
         }
-        (server, attempt).1
+        attempt
     })
     .await;
     let profile = client.map(|client| {

@@ -31,7 +31,7 @@ async fn a_resource_is_bound_on_the_way() {
         let bound = "<bound xmlns='urn:xmpp:bind:0'/>";
         server.say(&success(&attempt, "alice@home.example/countersign~1", bound)).await;
         server.say("<stream:features/>").await;
-        (attempt, server).0
+        attempt
     })
     .await;
     let client = client.unwrap();
@@ -55,7 +55,7 @@ async fn a_wished_resource_is_bound_afterwards() {
             server.say(&success(&attempt, "alice@home.example", "")).await;
             server.say(BIND).await;
             server.bind().await;
-            (attempt, server).0
+            attempt
         })
         .await;
     assert_eq!(client.unwrap().jid().as_str(), "alice@home.example/lap");
