@@ -1,15 +1,17 @@
 #!/usr/bin/env bash
 # How do the dictionary's lanes compare with hashcat on one core of the same machine?
 #
-#   benches/hashcat.sh [ROUNDS [CORE]]
+#   benches/hashcat.sh [ROUNDS [CORE [MODE]]]
 #
 # Runs hashcat's own benchmark on the processor and the lanes in turn, both pinned to one core, and prints the medians in
 # PBKDF2 iterations a second, because the modes count different numbers of them. Needs hashcat and an OpenCL
-# runtime for processors (Debian: hashcat, pocl-opencl-icd). The first run compiles hashcat's kernels.
+# runtime for processors (Debian: hashcat, pocl-opencl-icd). The first run compiles hashcat's kernels. BENCH may name a
+# build of the bench, else it is built.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 rounds=${1:-5}
 core=${2:-0}
+only=${3:-}
 
 # Mode, PRF, iterations of a guess in hashcat's benchmark, ratio that is asked for.
 comparisons='
@@ -21,8 +23,8 @@ comparisons='
 ours=4096
 
 command -v hashcat >/dev/null || { echo 'hashcat is not installed' >&2; exit 1; }
-bench=$(cargo bench --bench dictionary --features dictionary --no-run --message-format=json 2>/dev/null |
-    sed -n 's/.*"name":"dictionary".*"executable":"\([^"]*\)".*/\1/p' | tail -1)
+bench=${BENCH:-$(cargo bench --bench dictionary --features dictionary --no-run --message-format=json 2>/dev/null |
+    sed -n 's/.*"name":"dictionary".*"executable":"\([^"]*\)".*/\1/p' | tail -1)}
 
 # Guesses a second; the columns of a machine-readable line are device, mode, two clocks, milliseconds, rate.
 hashcat_rate() {
@@ -31,7 +33,7 @@ hashcat_rate() {
 }
 
 our_rate() {
-    taskset -c "$core" "$bench" --rate "$1"
+    taskset -c "$core" "$bench" --rate "$1" | tail -1
 }
 
 median() {
@@ -40,7 +42,7 @@ median() {
 
 hashcat --version
 while read -r mode prf iterations least; do
-    [ -n "$mode" ] || continue
+    if [ -z "$mode" ] || [ "${only:-$mode}" != "$mode" ]; then continue; fi
     hashcat_rate "$mode" >/dev/null
     theirs=
     mine=
@@ -53,7 +55,8 @@ while read -r mode prf iterations least; do
     awk -v mode="$mode" -v prf="$prf" -v least="$least" -v theirs="$theirs" -v mine="$mine" \
         -v iterations="$iterations" -v ours="$ours" 'BEGIN {
             theirs *= iterations / 1e6; mine *= ours / 1e6; ratio = mine / theirs
+            verdict = (ratio >= least) ? "met" : "MISSED"
             printf "mode %s: hashcat %.2f, lanes of %s %.2f million iterations a second: %.2f, at least %s: %s\n",
-                mode, theirs, prf, mine, ratio, least, ratio >= least ? "met" : "MISSED"
+                mode, theirs, prf, mine, ratio, least, verdict
         }'
 done <<<"$comparisons"
