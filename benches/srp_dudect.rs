@@ -1,9 +1,13 @@
 //! Does the time of a login or a new verifier depend on its secrets? A statistical test after dudect (Reparaz, Balasch,
 //! Verbauwhede 2017): two classes of inputs in random order, Welch's t-test on their times, at several cut-offs.
 //!
-//! In the first class the secret is fixed (an exponent with few bits set), in the second it is random. |t| above 10 is a
-//! leak; below 4.5 nothing was seen. Run it alone on a quiet machine: `cargo bench --bench srp_dudect`. The number of
-//! measurements is the environment's MEASUREMENTS, 20000 unless told.
+//! In the first class the secret is fixed (a number with one bit set, or one password), in the second it is random. |t|
+//! above 10 is a leak; below 4.5 nothing was seen. Run it alone on a quiet machine:
+//!
+//! - `cargo bench -p countersign --bench srp_dudect` on the portable arithmetic,
+//! - `cargo bench -p countersign --bench srp_dudect --features srp-aws-lc` on that of AWS-LC.
+//!
+//! The number of measurements is the environment's MEASUREMENTS, 20000 unless told.
 
 use std::hint::black_box;
 use std::time::Instant;
