@@ -1,4 +1,12 @@
 //! Stored records as text: everything comes back as it was, nothing damaged passes, and other programs' records fit.
+#![cfg(all(
+    feature = "cpace",
+    feature = "opaque",
+    feature = "scram",
+    feature = "spake2plus",
+    feature = "srp"
+))]
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use countersign::ksf::{self, Ksf};
 use countersign::mechanism::Guessing;

@@ -708,6 +708,25 @@ proptest! {
 }
 
 #[test]
+fn unknown_users_have_the_password_hash_of_the_store() {
+    let store =
+        registry::SharedPassword::new(ALICE, Password::new(PASSWORD), Preparation::SaslPrep, system_rng());
+    let store = Arc::new(store.unwrap().with_ksf(Ksf::CHEAPEST));
+    for name in [SHA_256_PLUS, SHA_512_PLUS] {
+        for (authcid, known) in [(ALICE, true), ("mallory", false)] {
+            let setup = ServerSetup { credentials: store.clone(), ..server_setup(&name) };
+            let client = client(&name, ClientSetup { authcid: authcid.into(), ..client_setup() });
+            let result = run_edited((client, server(&name, setup)), |number, message| {
+                let announced = message.windows(13).any(|octets| octets == Ksf::CHEAPEST.to_bytes());
+                assert_eq!(announced, number == 1, "{name}, {authcid}");
+                message
+            });
+            assert_eq!(result.is_ok(), known);
+        }
+    }
+}
+
+#[test]
 fn json_keeps_every_record() {
     let password = SecretBytes::new(PASSWORD.as_bytes().to_vec());
     let ways = [Prehash::None, Prehash::Ksf(Ksf::CHEAPEST), Prehash::Pbkdf2(2)];
