@@ -30,8 +30,8 @@
 //!
 //! The README has a complete example with both ends in one program. How the parts hang together stands in
 //! `docs/design.md`, which attack is stopped where in `docs/attacks.md`.
-// The files that may be unsafe, each of which says why at its top: `srp::group::aws_lc` calls AWS-LC; `pbkdf2::sha_ni` and
-// the kernels in `dictionary` call functions that are compiled for processor features. All else is safe.
+// The files that may be unsafe, each of which says why at its top: `srp::group::aws_lc` calls AWS-LC; `pbkdf2::instructions`
+// and the kernels in `dictionary` call functions that are compiled for processor features. All else is safe.
 #![cfg_attr(not(any(feature = "srp-aws-lc", feature = "scram", feature = "dictionary")), forbid(unsafe_code))]
 #![cfg_attr(any(feature = "srp-aws-lc", feature = "scram", feature = "dictionary"), deny(unsafe_code))]
 #![cfg_attr(docsrs, feature(doc_cfg))]

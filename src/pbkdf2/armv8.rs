@@ -12,6 +12,10 @@ use std::arch::is_aarch64_feature_detected;
 use super::Chain;
 use super::constants::K256;
 
+/// How one, two and three passwords at once are called in reports.
+#[cfg(feature = "dictionary")]
+pub(crate) const NAMES: [&str; 3] = ["ARMv8 x1", "ARMv8 x2", "ARMv8 x3"];
+
 /// Whether this processor has what the functions here need.
 pub(crate) fn available() -> bool {
     is_aarch64_feature_detected!("sha2")

@@ -67,7 +67,7 @@ pub(crate) const K256: [u32; 64] = [
     0xc671_78f2,
 ];
 
-#[cfg(feature = "dictionary")]
+#[cfg(all(feature = "dictionary", target_arch = "x86_64"))]
 pub(crate) const K512: [u64; 80] = [
     0x428a_2f98_d728_ae22,
     0x7137_4491_23ef_65cd,

@@ -8,10 +8,13 @@
 //! No branch and no address depends on the password, only on its length. States and outputs are wiped; copies that the
 //! compiler leaves in registers and spilled stack slots are not.
 
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "aarch64", target_arch = "x86_64"))]
 pub(crate) mod constants;
-#[cfg(target_arch = "x86_64")]
-pub(crate) mod sha_ni;
+/// The processor's own instructions for SHA-1 and SHA-256.
+#[cfg(any(target_arch = "aarch64", target_arch = "x86_64"))]
+#[cfg_attr(target_arch = "aarch64", path = "armv8.rs")]
+#[cfg_attr(target_arch = "x86_64", path = "sha_ni.rs")]
+pub(crate) mod instructions;
 
 #[cfg(feature = "scram")]
 use std::num::NonZeroU32;
@@ -81,9 +84,9 @@ pub(crate) const OPTIMISED: bool = !cfg!(debug_assertions);
 /// The fastest loop for one password that this processor can run.
 #[cfg(feature = "scram")]
 pub(crate) fn sha1(chain: &Chain<u32, 5>, iterations: u32) -> [u32; 5] {
-    #[cfg(target_arch = "x86_64")]
-    if OPTIMISED && sha_ni::available() {
-        let [sum] = sha_ni::sha1([chain], iterations);
+    #[cfg(any(target_arch = "aarch64", target_arch = "x86_64"))]
+    if OPTIMISED && instructions::available() {
+        let [sum] = instructions::sha1([chain], iterations);
         return sum;
     }
     SHA1.iterate(chain, iterations)
@@ -92,9 +95,9 @@ pub(crate) fn sha1(chain: &Chain<u32, 5>, iterations: u32) -> [u32; 5] {
 /// As [`sha1`].
 #[cfg(feature = "scram")]
 pub(crate) fn sha256(chain: &Chain<u32, 8>, iterations: u32) -> [u32; 8] {
-    #[cfg(target_arch = "x86_64")]
-    if OPTIMISED && sha_ni::available() {
-        let [sum] = sha_ni::sha256([chain], iterations);
+    #[cfg(any(target_arch = "aarch64", target_arch = "x86_64"))]
+    if OPTIMISED && instructions::available() {
+        let [sum] = instructions::sha256([chain], iterations);
         return sum;
     }
     SHA256.iterate(chain, iterations)

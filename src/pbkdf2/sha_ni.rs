@@ -14,6 +14,10 @@ use std::arch::x86_64::*;
 use super::Chain;
 use super::constants::K256;
 
+/// How one, two and three passwords at once are called in reports.
+#[cfg(feature = "dictionary")]
+pub(crate) const NAMES: [&str; 3] = ["SHA-NI x1", "SHA-NI x2", "SHA-NI x3"];
+
 /// Whether this processor has what the functions here need.
 pub(crate) fn available() -> bool {
     is_x86_feature_detected!("sha") && is_x86_feature_detected!("sse4.1")

@@ -8,10 +8,10 @@ fn passwords() -> Vec<Vec<u8>> {
     lens.iter().enumerate().map(|(i, len)| (0..*len).map(|j| (31 * i + 7 * j) as u8).collect()).collect()
 }
 
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "aarch64", target_arch = "x86_64"))]
 #[test]
-fn sha_ni_agrees_with_the_portable_loop() {
-    if !sha_ni::available() {
+fn the_processors_instructions_agree_with_the_portable_loop() {
+    if !instructions::available() {
         eprintln!("SKIPPED: this processor has no SHA instructions");
         return;
     }
@@ -22,16 +22,16 @@ fn sha_ni_agrees_with_the_portable_loop() {
             let message = SHA1.message(b"salt", 1);
             let [a, b, c] = [0, 1, 2].map(|n| SHA1.chain(&chains(i)[n], &message));
             let expected = [&a, &b, &c].map(|chain| SHA1.iterate(chain, iterations));
-            assert_eq!(sha_ni::sha1([&a], iterations), expected[..1]);
-            assert_eq!(sha_ni::sha1([&a, &b], iterations), expected[..2]);
-            assert_eq!(sha_ni::sha1([&a, &b, &c], iterations), expected);
+            assert_eq!(instructions::sha1([&a], iterations), expected[..1]);
+            assert_eq!(instructions::sha1([&a, &b], iterations), expected[..2]);
+            assert_eq!(instructions::sha1([&a, &b, &c], iterations), expected);
 
             let message = SHA256.message(b"salt", 1);
             let [a, b, c] = [0, 1, 2].map(|n| SHA256.chain(&chains(i)[n], &message));
             let expected = [&a, &b, &c].map(|chain| SHA256.iterate(chain, iterations));
-            assert_eq!(sha_ni::sha256([&a], iterations), expected[..1]);
-            assert_eq!(sha_ni::sha256([&a, &b], iterations), expected[..2]);
-            assert_eq!(sha_ni::sha256([&a, &b, &c], iterations), expected);
+            assert_eq!(instructions::sha256([&a], iterations), expected[..1]);
+            assert_eq!(instructions::sha256([&a, &b], iterations), expected[..2]);
+            assert_eq!(instructions::sha256([&a, &b, &c], iterations), expected);
         }
     }
 }

@@ -52,10 +52,11 @@ macro_rules! operations {
             $xor(a, b)
         }
 
+        /// The compiler makes one instruction of it, unless one of them is known to be zero.
         #[inline]
         #[target_feature(enable = "avx512f")]
         pub(super) fn xor3(a: V, b: V, c: V) -> V {
-            $ternary::<0x96>(a, b, c)
+            xor(xor(a, b), c)
         }
 
         #[inline]

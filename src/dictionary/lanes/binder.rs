@@ -5,9 +5,9 @@ use std::ops::Range;
 use super::Columns;
 #[cfg(target_arch = "x86_64")]
 use super::{avx2, avx512};
-#[cfg(target_arch = "x86_64")]
-use crate::pbkdf2::{OPTIMISED, sha_ni};
-use crate::pbkdf2::{SHA256, Word};
+#[cfg(any(target_arch = "aarch64", target_arch = "x86_64"))]
+use crate::pbkdf2::instructions;
+use crate::pbkdf2::{OPTIMISED, SHA256, Word};
 
 /// Octets of a block of SHA-256.
 const BLOCK: usize = 64;
@@ -73,8 +73,9 @@ type Compress<const LANES: usize> = fn(&mut Columns<u32, LANES, 8>, &Columns<u32
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Kernel {
     Alone,
-    #[cfg(target_arch = "x86_64")]
-    ShaNi,
+    /// Two keys abreast on the processor's own instructions.
+    #[cfg(any(target_arch = "aarch64", target_arch = "x86_64"))]
+    Abreast,
     #[cfg(target_arch = "x86_64")]
     Avx2,
     #[cfg(target_arch = "x86_64")]
@@ -84,17 +85,20 @@ pub(super) enum Kernel {
 impl Kernel {
     /// The one to take when so many keys are left: the widest that they fill to a good part.
     fn best(left: usize) -> Self {
+        if !OPTIMISED {
+            return Self::Alone;
+        }
         #[cfg(target_arch = "x86_64")]
-        if OPTIMISED {
-            if left > 4 && avx512::available() {
-                return Self::Avx512;
-            }
-            if sha_ni::available() {
-                return Self::ShaNi;
-            }
-            if left > 2 && avx2::available() {
-                return Self::Avx2;
-            }
+        if left > 4 && avx512::available() {
+            return Self::Avx512;
+        }
+        #[cfg(any(target_arch = "aarch64", target_arch = "x86_64"))]
+        if instructions::available() {
+            return Self::Abreast;
+        }
+        #[cfg(target_arch = "x86_64")]
+        if left > 2 && avx2::available() {
+            return Self::Avx2;
         }
         let _ = left;
         Self::Alone
@@ -119,8 +123,8 @@ fn in_batches(work: &mut impl Work, len: usize, kernel: impl Fn(usize) -> Kernel
         };
         match kernel {
             Kernel::Alone => work.batch::<1>(compress_alone, take(1)),
-            #[cfg(target_arch = "x86_64")]
-            Kernel::ShaNi => work.batch::<2>(sha_ni::compress256, take(2)),
+            #[cfg(any(target_arch = "aarch64", target_arch = "x86_64"))]
+            Kernel::Abreast => work.batch::<2>(instructions::compress256, take(2)),
             #[cfg(target_arch = "x86_64")]
             Kernel::Avx2 => work.batch::<8>(avx2::sha256::compress, take(8)),
             #[cfg(target_arch = "x86_64")]

@@ -3,6 +3,10 @@
 //! Every kernel does the same thing, the iterations of as many chains as it has lanes; `engines` lists those that this
 //! processor can run. Which of them runs a batch follows from the times in that list and from how
 //! many passwords are left, so the last few do not pay for sixteen.
+#![cfg_attr(
+    not(target_arch = "x86_64"),
+    allow(unused_mut, unused_variables, reason = "there is only the portable kernel, at least of SHA-512")
+)]
 
 #[macro_use]
 #[cfg(target_arch = "x86_64")]
@@ -17,8 +21,8 @@ mod binder;
 pub use binder::{hmac_sha256_many, tls13_binder_many};
 
 pub use crate::pbkdf2::Prf;
-#[cfg(target_arch = "x86_64")]
-use crate::pbkdf2::sha_ni;
+#[cfg(any(target_arch = "aarch64", target_arch = "x86_64"))]
+use crate::pbkdf2::instructions;
 use crate::pbkdf2::{Chain, Hash, OPTIMISED, SHA1, SHA256, SHA512, Word, put_words};
 
 /// One output of PBKDF2 for each password: `out[i]` starts with the [`Prf::output_len`] octets of U_1 ^ ... ^ U_c, the
@@ -35,8 +39,8 @@ pub fn pbkdf2_many(prf: Prf, passwords: &[&[u8]], salt: &[u8], iterations: u32, 
     }
 }
 
-/// What [`pbkdf2_many`] runs on here when there are enough passwords, for reports: "SHA-NI x2", "AVX2 x8", "AVX-512 x16" or
-/// "portable".
+/// What [`pbkdf2_many`] runs on here when there are enough passwords, for reports: "SHA-NI x2", "ARMv8 x2", "AVX2 x8",
+/// "AVX-512 x16" or "portable".
 #[must_use]
 pub fn kernel(prf: Prf) -> &'static str {
     match prf {
@@ -111,11 +115,13 @@ fn sha1_engines(kernels: bool) -> Vec<Engine<u32, 5>> {
         if avx2::available() {
             engines.push(Engine { name: "AVX2 x8", lanes: 8, time: 2753, iterate: avx2::sha1::iterate });
         }
-        if sha_ni::available() {
-            engines.push(Engine { name: "SHA-NI x1", lanes: 1, time: 738, iterate: sha1_abreast::<1> });
-            engines.push(Engine { name: "SHA-NI x2", lanes: 2, time: 1139, iterate: sha1_abreast::<2> });
-            engines.push(Engine { name: "SHA-NI x3", lanes: 3, time: 1827, iterate: sha1_abreast::<3> });
-        }
+    }
+    #[cfg(any(target_arch = "aarch64", target_arch = "x86_64"))]
+    if kernels && instructions::available() {
+        use instructions::NAMES;
+        engines.push(Engine { name: NAMES[0], lanes: 1, time: 738, iterate: sha1_abreast::<1> });
+        engines.push(Engine { name: NAMES[1], lanes: 2, time: 1139, iterate: sha1_abreast::<2> });
+        engines.push(Engine { name: NAMES[2], lanes: 3, time: 1827, iterate: sha1_abreast::<3> });
     }
     engines
 }
@@ -136,10 +142,12 @@ fn sha256_engines(kernels: bool) -> Vec<Engine<u32, 8>> {
         if avx2::available() {
             engines.push(Engine { name: "AVX2 x8", lanes: 8, time: 6234, iterate: avx2::sha256::iterate });
         }
-        if sha_ni::available() {
-            engines.push(Engine { name: "SHA-NI x1", lanes: 1, time: 806, iterate: sha256_abreast::<1> });
-            engines.push(Engine { name: "SHA-NI x2", lanes: 2, time: 1266, iterate: sha256_abreast::<2> });
-        }
+    }
+    #[cfg(any(target_arch = "aarch64", target_arch = "x86_64"))]
+    if kernels && instructions::available() {
+        use instructions::NAMES;
+        engines.push(Engine { name: NAMES[0], lanes: 1, time: 806, iterate: sha256_abreast::<1> });
+        engines.push(Engine { name: NAMES[1], lanes: 2, time: 1266, iterate: sha256_abreast::<2> });
     }
     engines
 }
@@ -176,20 +184,20 @@ fn sha512_alone(chains: &[Chain<u64, 8>], iterations: u32, out: &mut [[u64; 8]])
     out[0] = SHA512.iterate(&chains[0], iterations);
 }
 
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "aarch64", target_arch = "x86_64"))]
 fn sha1_abreast<const N: usize>(chains: &[Chain<u32, 5>], iterations: u32, out: &mut [[u32; 5]]) {
-    let sums = sha_ni::sha1::<N>(filled(chains), iterations);
+    let sums = instructions::sha1::<N>(filled(chains), iterations);
     out.copy_from_slice(&sums[..out.len()]);
 }
 
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "aarch64", target_arch = "x86_64"))]
 fn sha256_abreast<const N: usize>(chains: &[Chain<u32, 8>], iterations: u32, out: &mut [[u32; 8]]) {
-    let sums = sha_ni::sha256::<N>(filled(chains), iterations);
+    let sums = instructions::sha256::<N>(filled(chains), iterations);
     out.copy_from_slice(&sums[..out.len()]);
 }
 
 /// `N` chains, the last one again where there are fewer.
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "aarch64", target_arch = "x86_64"))]
 fn filled<W: Word, const S: usize, const N: usize>(chains: &[Chain<W, S>]) -> [&Chain<W, S>; N] {
     std::array::from_fn(|n| &chains[n.min(chains.len() - 1)])
 }

@@ -126,9 +126,10 @@ fn hmac_by_definition(key: &[u8], message: &[u8]) -> [u8; 32] {
 /// The kernels of one compression that the processor has.
 fn compressions() -> Vec<Kernel> {
     let mut kernels = vec![Kernel::Alone];
+    #[cfg(any(target_arch = "aarch64", target_arch = "x86_64"))]
+    kernels.extend(instructions::available().then_some(Kernel::Abreast));
     #[cfg(target_arch = "x86_64")]
     {
-        kernels.extend(sha_ni::available().then_some(Kernel::ShaNi));
         kernels.extend(avx2::available().then_some(Kernel::Avx2));
         kernels.extend(avx512::available().then_some(Kernel::Avx512));
     }

@@ -4,7 +4,8 @@
 //! They are written out round by round, so that all indices are constants, state and message stay in
 //! registers, and what is known of the message (the padding after an output) folds away.
 
-/// PBKDF2's loop over `output`, the compression of the last output under one half of the key.
+/// PBKDF2's loop over `output`, the compression of the last output under one half of the key. `start` is its first round,
+/// once for each half: the word of the message is added to the result.
 macro_rules! iterate {
     ($features:literal, $word:ty, $words:literal) => {
         /// T_1 of each chain; there are at most as many chains as lanes.
@@ -34,16 +35,20 @@ macro_rules! iterate {
             sum: &mut Columns<$word, LANES, $words>,
             iterations: u32,
         ) {
-            let (mut keys, mut total) = ([[splat(0); $words]; 2], [splat(0); $words]);
+            let none = [splat(0); $words];
+            let (mut keys, mut started, mut total) = ([none; 2], [none; 2], none);
             for i in 0..$words {
                 keys[0][i] = load(&inner[i]);
                 keys[1][i] = load(&outer[i]);
                 total[i] = load(&sum[i]);
             }
+            for i in 0..2 {
+                started[i] = start(keys[i]);
+            }
             let mut last = total;
             for _ in 1..iterations {
-                output(&keys[0], &mut last);
-                output(&keys[1], &mut last);
+                output(&keys[0], &started[0], &mut last);
+                output(&keys[1], &started[1], &mut last);
                 for i in 0..$words {
                     total[i] = xor(total[i], last[i]);
                 }
@@ -56,7 +61,7 @@ macro_rules! iterate {
 }
 
 /// SHA-256 and SHA-512: the rotations of the big sigmas, rotations and shift of the small ones, the end mark, the bits of
-/// a block and an output, and the rounds in eights.
+/// a block and an output, and the rounds from the eighth in eights.
 macro_rules! sha2 {
     (
         $features:literal, $word:ty, $constants:path,
@@ -65,6 +70,15 @@ macro_rules! sha2 {
         $mark:literal, $bits:literal, $($eight:literal)*
     ) => {
         iterate!($features, $word, 8);
+
+        #[inline]
+        #[target_feature(enable = $features)]
+        fn start(key: [V; 8]) -> [V; 8] {
+            let [a, b, c, mut d, e, f, g, mut h] = key;
+            let mut w = [splat(0); 16];
+            one_round!(w, 0, $constants, a b c d e f g h);
+            [a, b, c, d, e, f, g, h]
+        }
 
         #[inline]
         #[target_feature(enable = $features)]
@@ -93,12 +107,16 @@ macro_rules! sha2 {
         /// The compression of the last output under one half of the key.
         #[inline(never)]
         #[target_feature(enable = $features)]
-        fn output(key: &[V; 8], last: &mut [V; 8]) {
+        fn output(key: &[V; 8], started: &[V; 8], last: &mut [V; 8]) {
             let mut w = [splat(0); 16];
             w[..8].copy_from_slice(last);
             w[8] = splat($mark);
             w[15] = splat($bits);
-            let mut state = *key;
+            let [mut a, mut b, mut c, mut d, mut e, mut f, mut g, mut h] = *started;
+            d = add(d, w[0]);
+            h = add(h, w[0]);
+            rounds_1_to_7!(w, 0, $constants, a b c d e f g h);
+            let mut state = [a, b, c, d, e, f, g, h];
             $(eight_rounds!(state, w, $eight, $constants);)*
             for i in 0..8 {
                 last[i] = add(key[i], state[i]);
@@ -111,7 +129,7 @@ macro_rules! sha256 {
     ($features:literal) => {
         sha2!(
             $features, u32, K256, 2 13 22, 6 11 25, 7 18 3, 17 19 10,
-            0x8000_0000, 768, 0 8 16 24 32 40 48 56
+            0x8000_0000, 768, 8 16 24 32 40 48 56
         );
 
         /// One compression of any block in each lane.
@@ -157,7 +175,7 @@ macro_rules! sha512 {
     ($features:literal) => {
         sha2!(
             $features, u64, K512, 28 34 39, 14 18 41, 1 8 7, 19 61 6,
-            0x8000_0000_0000_0000, 1536, 0 8 16 24 32 40 48 56 64 72
+            0x8000_0000_0000_0000, 1536, 8 16 24 32 40 48 56 64 72
         );
     };
 }
@@ -167,14 +185,23 @@ macro_rules! eight_rounds {
     ($state:ident, $w:ident, $eight:literal, $constants:path) => {
         let [mut a, mut b, mut c, mut d, mut e, mut f, mut g, mut h] = $state;
         one_round!($w, $eight, $constants, a b c d e f g h);
-        one_round!($w, $eight + 1, $constants, h a b c d e f g);
-        one_round!($w, $eight + 2, $constants, g h a b c d e f);
-        one_round!($w, $eight + 3, $constants, f g h a b c d e);
-        one_round!($w, $eight + 4, $constants, e f g h a b c d);
-        one_round!($w, $eight + 5, $constants, d e f g h a b c);
-        one_round!($w, $eight + 6, $constants, c d e f g h a b);
-        one_round!($w, $eight + 7, $constants, b c d e f g h a);
+        rounds_1_to_7!($w, $eight, $constants, a b c d e f g h);
         $state = [a, b, c, d, e, f, g, h];
+    };
+}
+
+macro_rules! rounds_1_to_7 {
+    (
+        $w:ident, $eight:literal, $constants:path,
+        $a:ident $b:ident $c:ident $d:ident $e:ident $f:ident $g:ident $h:ident
+    ) => {
+        one_round!($w, $eight + 1, $constants, $h $a $b $c $d $e $f $g);
+        one_round!($w, $eight + 2, $constants, $g $h $a $b $c $d $e $f);
+        one_round!($w, $eight + 3, $constants, $f $g $h $a $b $c $d $e);
+        one_round!($w, $eight + 4, $constants, $e $f $g $h $a $b $c $d);
+        one_round!($w, $eight + 5, $constants, $d $e $f $g $h $a $b $c);
+        one_round!($w, $eight + 6, $constants, $c $d $e $f $g $h $a $b);
+        one_round!($w, $eight + 7, $constants, $b $c $d $e $f $g $h $a);
     };
 }
 
@@ -199,16 +226,30 @@ macro_rules! sha1 {
     ($features:literal) => {
         iterate!($features, u32, 5);
 
+        #[inline]
+        #[target_feature(enable = $features)]
+        fn start(key: [V; 5]) -> [V; 5] {
+            let [a, mut b, c, d, mut e] = key;
+            let mut w = [splat(0); 16];
+            one_round1!(w, 0, choose, 0x5a82_7999, a b c d e);
+            [a, b, c, d, e]
+        }
+
         /// The compression of the last output under one half of the key.
         #[inline(never)]
         #[target_feature(enable = $features)]
-        fn output(key: &[V; 5], last: &mut [V; 5]) {
+        fn output(key: &[V; 5], started: &[V; 5], last: &mut [V; 5]) {
             let mut w = [splat(0); 16];
             w[..5].copy_from_slice(last);
             w[5] = splat(0x8000_0000);
             w[15] = splat(672);
-            let mut state = *key;
-            twenty_rounds!(state, w, 0, choose, 0x5a82_7999);
+            let [mut a, mut b, mut c, mut d, mut e] = *started;
+            e = add(e, w[0]);
+            rounds_1_to_4!(w, 0, choose, 0x5a82_7999, a b c d e);
+            let mut state = [a, b, c, d, e];
+            five_rounds!(state, w, 5, choose, 0x5a82_7999);
+            five_rounds!(state, w, 10, choose, 0x5a82_7999);
+            five_rounds!(state, w, 15, choose, 0x5a82_7999);
             twenty_rounds!(state, w, 20, xor3, 0x6ed9_eba1);
             twenty_rounds!(state, w, 40, majority, 0x8f1b_bcdc);
             twenty_rounds!(state, w, 60, xor3, 0xca62_c1d6);
@@ -232,11 +273,20 @@ macro_rules! five_rounds {
     ($state:ident, $w:ident, $from:expr, $function:ident, $constant:literal) => {
         let [mut a, mut b, mut c, mut d, mut e] = $state;
         one_round1!($w, $from, $function, $constant, a b c d e);
-        one_round1!($w, $from + 1, $function, $constant, e a b c d);
-        one_round1!($w, $from + 2, $function, $constant, d e a b c);
-        one_round1!($w, $from + 3, $function, $constant, c d e a b);
-        one_round1!($w, $from + 4, $function, $constant, b c d e a);
+        rounds_1_to_4!($w, $from, $function, $constant, a b c d e);
         $state = [a, b, c, d, e];
+    };
+}
+
+macro_rules! rounds_1_to_4 {
+    (
+        $w:ident, $from:expr, $function:ident, $constant:literal,
+        $a:ident $b:ident $c:ident $d:ident $e:ident
+    ) => {
+        one_round1!($w, $from + 1, $function, $constant, $e $a $b $c $d);
+        one_round1!($w, $from + 2, $function, $constant, $d $e $a $b $c);
+        one_round1!($w, $from + 3, $function, $constant, $c $d $e $a $b);
+        one_round1!($w, $from + 4, $function, $constant, $b $c $d $e $a);
     };
 }
 

@@ -1,0 +1,62 @@
+#!/usr/bin/env bash
+# How do the dictionary's lanes compare with hashcat on one core of the same machine?
+#
+#   benches/hashcat.sh [ROUNDS [CORE [MODE]]]
+#
+# Runs hashcat's own benchmark on the processor and the lanes in turn, both pinned to one core, and prints the medians in
+# PBKDF2 iterations a second, because the modes count different numbers of them. Needs hashcat and an OpenCL
+# runtime for processors (Debian: hashcat, pocl-opencl-icd). The first run compiles hashcat's kernels. BENCH may name a
+# build of the bench, else it is built.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+rounds=${1:-5}
+core=${2:-0}
+only=${3:-}
+
+# Mode, PRF, iterations of a guess in hashcat's benchmark, ratio that is asked for.
+comparisons='
+28600 HmacSha256 4096 2.1
+23200 HmacSha1 4096 1.15
+12100 HmacSha512 1000 0.9
+'
+# Iterations of a guess in `--rate`.
+ours=4096
+
+command -v hashcat >/dev/null || { echo 'hashcat is not installed' >&2; exit 1; }
+bench=${BENCH:-$(cargo bench --bench dictionary --features dictionary --no-run --message-format=json 2>/dev/null |
+    sed -n 's/.*"name":"dictionary".*"executable":"\([^"]*\)".*/\1/p' | tail -1)}
+
+# Guesses a second; the columns of a machine-readable line are device, mode, two clocks, milliseconds, rate.
+hashcat_rate() {
+    POCL_MAX_PTHREAD_COUNT=1 taskset -c "$core" hashcat --benchmark --machine-readable --hash-type "$1" 2>/dev/null |
+        awk -F: -v mode="$1" '$2 == mode { print $6 }'
+}
+
+our_rate() {
+    taskset -c "$core" "$bench" --rate "$1" | tail -1
+}
+
+median() {
+    sort -n | awk '{ value[NR] = $1 } END { print value[int((NR + 1) / 2)] }'
+}
+
+hashcat --version
+while read -r mode prf iterations least; do
+    if [ -z "$mode" ] || [ "${only:-$mode}" != "$mode" ]; then continue; fi
+    hashcat_rate "$mode" >/dev/null
+    theirs=
+    mine=
+    for _ in $(seq "$rounds"); do
+        theirs+=$(hashcat_rate "$mode")$'\n'
+        mine+=$(our_rate "$prf")$'\n'
+    done
+    theirs=$(printf %s "$theirs" | median)
+    mine=$(printf %s "$mine" | median)
+    awk -v mode="$mode" -v prf="$prf" -v least="$least" -v theirs="$theirs" -v mine="$mine" \
+        -v iterations="$iterations" -v ours="$ours" 'BEGIN {
+            theirs *= iterations / 1e6; mine *= ours / 1e6; ratio = mine / theirs
+            verdict = (ratio >= least) ? "met" : "MISSED"
+            printf "mode %s: hashcat %.2f, lanes of %s %.2f million iterations a second: %.2f, at least %s: %s\n",
+                mode, theirs, prf, mine, ratio, least, verdict
+        }'
+done <<<"$comparisons"
