@@ -38,8 +38,8 @@ use target::{Subject, Target, TargetArgs};
   countersign cost rolpassword.txt --export hashcat > hashes.txt
   countersign cost calibrate --login-time 250
 
-Exit codes: 0 nothing was found, 1 the password was found or the record is the secret itself, 2 wrong arguments or
-unusable input, 7 a limit is exceeded, 8 a file cannot be read or written."
+Exit codes: 0 nothing was found, 1 the password was found or the record is the secret itself,
+2 wrong arguments or unusable input, 7 a limit is exceeded, 8 a file cannot be read or written."
 )]
 pub(crate) struct Args {
     #[command(subcommand)]
