@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use crate::enroll::describe;
 use crate::exit::{Exit, Failure};
-use crate::output::{self, Tone};
+use crate::output;
 use crate::password::PasswordArgs;
 
 /// Test a password against stored records
@@ -94,10 +94,9 @@ fn report(records: &[Record], verdicts: &[bool], as_json: bool) -> Result<(), Fa
     }
     let mut table = output::table(&["password", "user", "mechanism", "work"], 0);
     for (record, fits) in rows {
-        let verdict = if *fits { "fits" } else { "does not fit" };
-        let (tone, or_dash) = (if *fits { Tone::Good } else { Tone::Bad }, || "-".to_owned());
+        let or_dash = || "-".to_owned();
         table.add_row([
-            output::paint(tone, verdict, output::colour(&io::stdout())),
+            if *fits { "fits" } else { "does not fit" }.to_owned(),
             record.user().map_or_else(or_dash, output::plain),
             name(record).unwrap_or_else(or_dash),
             describe(record).unwrap_or_else(or_dash),

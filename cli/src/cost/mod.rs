@@ -35,11 +35,11 @@ use target::{Subject, Target, TargetArgs};
   countersign cost --plot cost.svg --json > cost.json
   countersign cost session.transcript --wordlist words.txt --state audit.state
   countersign cost tpasswd --user alice --wordlist words.txt
-  psql -Atc \"select rolpassword from pg_authid where rolname = 'alice'\" | countersign cost - --export hashcat
+  countersign cost rolpassword.txt --export hashcat > hashes.txt
   countersign cost calibrate --login-time 250
 
-Exit codes: 0 nothing was found, 1 the password was found or the record is the secret itself, 2 wrong arguments or
-unusable input, 7 a limit is exceeded, 8 a file cannot be read or written."
+Exit codes: 0 nothing was found, 1 the password was found or the record is the secret itself,
+2 wrong arguments or unusable input, 7 a limit is exceeded, 8 a file cannot be read or written."
 )]
 pub(crate) struct Args {
     #[command(subcommand)]
