@@ -158,7 +158,7 @@ impl Sides {
 
     /// The message of that number from 0, whose answer to `received` it is; `None` after the last one.
     fn step(&mut self, number: usize, received: &[u8]) -> Option<Vec<u8>> {
-        let sender = if number % 2 == 0 { &mut self.client } else { &mut self.server };
+        let sender = if number.is_multiple_of(2) { &mut self.client } else { &mut self.server };
         match sender.step(received).expect("an honest peer") {
             Step::Continue(message) => Some(message),
             Step::Finished { reply, .. } => reply,
@@ -166,7 +166,7 @@ impl Sides {
     }
 
     fn receiver(&mut self, number: usize) -> &mut dyn Mechanism {
-        if number % 2 == 0 { &mut *self.server } else { &mut *self.client }
+        if number.is_multiple_of(2) { &mut *self.server } else { &mut *self.client }
     }
 }
 
