@@ -244,7 +244,7 @@ mod tests {
             ("client", " client", "line 5"),
             ("client ", "client  ", "line 5"),
             ("biws", "biw", "line 5"),
-            ("server\n", "server =\n", "line 6"),
+            ("\nserver\n", "\nserver =\n", "line 6"),
         ] {
             let error = Transcript::from_text(&good.replacen(from, to, 1)).unwrap_err();
             assert!(error.is(&rules::BAD_TRANSCRIPT), "{to}: {error}");
