@@ -67,7 +67,8 @@ impl Peer {
     /// Says one line. A peer that has gone away already is noticed by the next [`Self::hear`].
     pub(crate) fn say(&mut self, line: &str) {
         if let Some(stdin) = &mut self.stdin {
-            let _ = writeln!(stdin, "{line}").and_then(|()| stdin.flush());
+            // In one write: OpenSSL's programs take a letter at the end of what they read for a command.
+            let _ = stdin.write_all(format!("{line}\n").as_bytes()).and_then(|()| stdin.flush());
         }
     }
 
