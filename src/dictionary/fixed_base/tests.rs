@@ -64,7 +64,7 @@ fn a_verifier_is_less_than_n() {
     let group = Group::Bits1024;
     let tables = FixedBase::new(group, 1, 4);
     assert!(tables.target(group.modulus()).is_none());
-    assert!(tables.target(&vec![1; 129]).is_none());
+    assert!(tables.target(&[1; 129]).is_none());
     let mut last = group.modulus().to_vec();
     *last.last_mut().unwrap() -= 1;
     assert!(tables.target(&last).is_some());
