@@ -1,6 +1,6 @@
 //! Arithmetic on the assembly kernels of AWS-LC's bignum code, about 2.4 times as fast as the portable one.
 //!
-//! The one unsafe module of the crate. What each call relies on:
+//! Unsafe, because AWS-LC is C. What each call relies on:
 //!
 //! - A `BIGNUM` is made here on the stack as a view of words that a Rust vector owns. `BN_FLG_STATIC_DATA` tells
 //!   AWS-LC that they are not its to free; `dmax` is their true number, and no function called here writes more
