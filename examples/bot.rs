@@ -50,9 +50,9 @@ async fn main() -> Result<()> {
 async fn run() -> Result<()> {
     let server = demo_server().await?;
 
-    // Plain TCP, because the server is in this very process. And whatever the server offers, tokio-xmpp 6 chooses the
-    // login by itself: it never takes -PLUS, and sends the password itself, by PLAIN, where it finds nothing better. The
-    // demo server offers SCRAM alone. With real servers, log in with `countersign::xmpp::client`.
+    // Plain TCP, because the server is in this very process. The login is tokio-xmpp's own choice: here SCRAM-SHA-256, all
+    // that the demo server offers. Elsewhere beware: over TLS, with a server that offers SCRAM without -PLUS, tokio-xmpp 6
+    // goes on to PLAIN, and the server gets the password itself. `countersign::xmpp::client` does not.
     let address = DnsConfig::addr(&server.local_addr().to_string());
     let mut client = tokio_xmpp::Client::new_plaintext(Jid::new(BOT)?, ACCOUNT, address, Timeouts::default());
     let own = loop {
@@ -165,13 +165,13 @@ fn to_ours(stanza: Stanza) -> Element {
     }
 }
 
-/// Everybody may try who claims to be Alice; whoever knows the secret gets in.
+/// Whoever claims to be Alice may try; whoever knows the secret gets in.
 fn gate(own: FullJid) -> Box<dyn Gate> {
     Box::new(move |peer: &FullJid| {
-        let bare = peer.to_bare().to_string();
-        if !ALICE.starts_with(&format!("{bare}/")) {
+        if FullJid::new(ALICE).ok()?.to_bare() != peer.to_bare() {
             return None;
         }
+        let bare = peer.to_bare().to_string();
         let known =
             SharedPassword::new(&bare, Password::new(SECRET), Preparation::default(), system_rng()).ok()?;
         Some(Acceptance {
