@@ -1,5 +1,8 @@
 #!/usr/bin/env python3
-"""Draws the first LINES lines of a text as a terminal, for the README:  picture.py LINES < output > docs/demo.svg"""
+"""Draws the first LINES lines of a text as a terminal, for the README:
+
+    countersign demo | grep -v "^    " | picture.py 50 > docs/demo.svg
+"""
 import html
 import sys
 
