@@ -267,13 +267,20 @@ fn no_octet_of_a_handshake_can_be_changed() {
     every_octet_matters(7, || (client_of(ALICE, PASSWORD), config.mechanism().unwrap()));
 }
 
-/// Sets the number that ends a record to this, which is as long as N; false for the one in 256 that is shorter.
+/// Sets A (record 0 of its flight) or B (record 1) to this, which is as long as N; false for the one in 256 that is shorter.
 fn overwrite(flight: &mut [u8], record: usize, octets: &[u8]) -> bool {
-    let (start, len) = records(flight)[record];
-    let (head, number) = flight[..start + len].split_at_mut(len + start - octets.len());
-    let fits = head.ends_with(&u16::try_from(octets.len()).unwrap().to_be_bytes());
+    // The headers of the record and of the message.
+    let mut at = records(flight)[record].0 + 5 + 4;
+    let length = |octets: &[u8]| octets.iter().fold(0, |length, octet| length << 8 | usize::from(*octet));
+    if record == 1 {
+        // N, g and the salt (RFC 5054 section 2.8.1).
+        for width in [2, 2, 1] {
+            at += width + length(&flight[at..at + width]);
+        }
+    }
+    let fits = length(&flight[at..at + 2]) == octets.len();
     if fits {
-        number.copy_from_slice(octets);
+        flight[at + 2..][..octets.len()].copy_from_slice(octets);
     }
     fits
 }
