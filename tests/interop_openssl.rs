@@ -133,6 +133,8 @@ fn their_client_and_our_server() {
             open.tunnel.rekey().unwrap();
             talk(&mut peer, &mut open);
             peer.say("K");
+            // It reads the connection first, and would take what comes behind the letter for a part of the command.
+            peer.hear(|line| (line == "KEYUPDATE").then_some(())).expect("it says so");
             talk(&mut peer, &mut open);
         }
         open.close().unwrap();
