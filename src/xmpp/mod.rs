@@ -69,6 +69,7 @@ pub mod ibb;
 mod iq;
 pub mod jingle;
 pub mod ns;
+mod profile;
 pub mod sasl;
 pub mod sasl2;
 #[cfg(feature = "demo-server")]
@@ -82,6 +83,7 @@ mod xml;
 pub use host::{Acceptance, Gate, Host, HostEvent, SESSIONS_MAX, SessionId};
 pub use jid::{BareJid, FullJid, Jid};
 pub use minidom::Element;
+pub use profile::Profile;
 pub use session::{Established, Event, InitiatorConfig, ResponderConfig, Session, Statistics};
 
 /// Most octets of one stanza, or of one stream header.
