@@ -11,13 +11,12 @@
 //!                                                 <------   iq set session-accept + <security/>
 //!    iq set    IBB <open/>                        ------>
 //!    ============ TLS 1.3 records, base64 in IBB <data/>, each acknowledged ============
-//!    <stream:stream from= to=>                    ------>
+//!    <stream:stream from= to=>, <authenticate/>     ------>
 //!                                                 <------   <stream:stream id=>, <stream:features> mechanisms
-//!    <auth/> … <response/>                        ------>   bound to tls-exporter, over both <security/> elements
-//!                                                 <------   <challenge/> … <success/>
-//!    ------------ both sides are verified: from here on stanzas may pass ------------
-//!    <stream:stream>                              ------>
-//!                                                 <------   <stream:stream>, <stream:features/>
+//!                                                 <------   <challenge/>
+//!    <response/> …                                ------>   bound to tls-exporter, over both <security/> elements
+//!                                                 <------   <success/>, <stream:features/>
+//!    ------------ both sides are verified: from here on stanzas may pass, and octets ------------
 //!    <message/>, <iq/>, <presence/>               <----->
 //!    </stream:stream>, then close_notify          <----->
 //!    ===================================================================================
