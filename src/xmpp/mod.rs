@@ -69,11 +69,13 @@ pub mod ibb;
 mod iq;
 pub mod jingle;
 pub mod ns;
+pub mod s5b;
 pub mod sasl;
 pub mod sasl2;
 #[cfg(feature = "demo-server")]
 pub mod server;
 pub mod session;
+pub mod socks5;
 pub mod stream;
 #[cfg(feature = "tokio")]
 mod wire;

@@ -17,6 +17,7 @@ use crate::tls::Negotiated;
 #[cfg(feature = "openssl")]
 use crate::tls::psk::PreSharedKey;
 use crate::xmpp::Limits;
+use crate::xmpp::s5b::Socks5;
 #[cfg(feature = "openssl")]
 use crate::xmpp::jingle::Method;
 
@@ -37,6 +38,7 @@ pub struct InitiatorConfig {
     pub(super) limits: Limits,
     pub(super) guesses: Option<Guesses>,
     pub(super) recording: Recording,
+    pub(super) socks5: Option<Socks5>,
     #[cfg(feature = "openssl")]
     pub(super) psk: Option<PreSharedKey>,
 }
@@ -55,6 +57,7 @@ impl InitiatorConfig {
             limits: Limits::default(),
             guesses: None,
             recording: Recording::default(),
+            socks5: None,
             #[cfg(feature = "openssl")]
             psk: None,
         }
@@ -90,6 +93,17 @@ impl InitiatorConfig {
     #[must_use]
     pub fn with_limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// Takes SOCKS5 bytestreams too, where the peer does: the application has to serve the session's sockets, as the tokio
+    /// driver does. Without a connection the session goes on in band; the tunnel is the same.
+    ///
+    /// # Security
+    /// As [`Socks5`]: addresses are seen. The servers can prevent it, and choose the route; nothing else.
+    #[must_use]
+    pub fn with_socks5(mut self, socks5: Socks5) -> Self {
+        self.socks5 = Some(socks5);
         self
     }
 
@@ -132,6 +146,7 @@ pub struct ResponderConfig {
     pub(super) limits: Limits,
     pub(super) guesses: Option<Guesses>,
     pub(super) recording: Recording,
+    pub(super) socks5: Option<Socks5>,
     #[cfg(feature = "openssl")]
     pub(super) psk: Option<PreSharedKey>,
 }
@@ -147,6 +162,7 @@ impl ResponderConfig {
             limits: Limits::default(),
             guesses: None,
             recording: Recording::default(),
+            socks5: None,
             #[cfg(feature = "openssl")]
             psk: None,
         }
@@ -163,6 +179,17 @@ impl ResponderConfig {
     #[must_use]
     pub fn with_limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// Takes SOCKS5 bytestreams too, where the peer does: the application has to serve the session's sockets, as the tokio
+    /// driver does. Without a connection the session goes on in band; the tunnel is the same.
+    ///
+    /// # Security
+    /// As [`Socks5`]: addresses are seen. The servers can prevent it, and choose the route; nothing else.
+    #[must_use]
+    pub fn with_socks5(mut self, socks5: Socks5) -> Self {
+        self.socks5 = Some(socks5);
         self
     }
 
@@ -245,9 +272,9 @@ pub struct Statistics {
     pub stanzas_sent: u64,
     /// Stanzas received over the servers.
     pub stanzas_received: u64,
-    /// Octets sent in IBB blocks, before base64.
+    /// Octets sent over the bytestream: in IBB blocks before base64.
     pub octets_sent: u64,
-    /// Octets received in IBB blocks, after base64.
+    /// Octets received over it: in IBB blocks after base64.
     pub octets_received: u64,
     /// SASL messages, both directions together, success included.
     pub sasl_messages: u64,
