@@ -71,7 +71,8 @@ pub fn answer() -> Element {
 /// The same of a party that takes SOCKS5 bytestreams too.
 #[must_use]
 pub fn answer_with_socks5() -> Element {
-    let feature = Element::builder("feature", ns::DISCO_INFO).attr(xml_ncname!("var").to_owned(), ns::JINGLE_S5B);
+    let feature =
+        Element::builder("feature", ns::DISCO_INFO).attr(xml_ncname!("var").to_owned(), ns::JINGLE_S5B);
     let mut answer = answer();
     answer.append_child(feature.build());
     answer

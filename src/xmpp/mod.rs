@@ -82,7 +82,7 @@ mod wire;
 mod xml;
 
 pub use host::{Acceptance, Gate, Host, HostEvent, SESSIONS_MAX, SessionId};
-pub use jid::{BareJid, FullJid, Jid};
+pub use jid::{BareJid, Error as JidError, FullJid, Jid};
 pub use minidom::Element;
 pub use profile::Profile;
 pub use session::{Established, Event, InitiatorConfig, ResponderConfig, Session, Statistics};

@@ -320,9 +320,11 @@ impl Socks5 {
 
     /// The candidates, the best first; those beyond [`CANDIDATES_MAX`] are left out.
     pub(super) fn candidates(&self, own: &FullJid) -> Vec<Candidate> {
-        let direct = self.addresses.iter().flatten().map(|address| {
-            (Kind::Direct, own.clone().into(), address.ip().to_string(), address.port())
-        });
+        let direct = self
+            .addresses
+            .iter()
+            .flatten()
+            .map(|address| (Kind::Direct, own.clone().into(), address.ip().to_string(), address.port()));
         let proxies = self.proxies.iter().cloned();
         let proxies = proxies.map(|StreamHost { jid, host, port }| (Kind::Proxy, jid, host, port));
         let all = direct.chain(proxies).take(CANDIDATES_MAX).zip(0..);
@@ -361,8 +363,7 @@ impl Socks5 {
 pub(super) fn may_dial(address: IpAddr, loopback: bool) -> bool {
     let address = address.to_canonical();
     let broadcast = matches!(address, IpAddr::V4(address) if address.is_broadcast());
-    !(address.is_unspecified() || address.is_multicast() || broadcast)
-        && (loopback || !address.is_loopback())
+    !(address.is_unspecified() || address.is_multicast() || broadcast) && (loopback || !address.is_loopback())
 }
 
 /// The `<transport/>` element.
@@ -537,7 +538,8 @@ mod tests {
     #[test]
     fn an_offer_both_ways() {
         let (alice, bob) = (full("alice@atlanta.example/lap"), full("bob@biloxi.example/tab"));
-        let own = Socks5::new().with_direct(["192.0.2.1:5086".parse().unwrap(), "[2001:db8::1]:1".parse().unwrap()]);
+        let own = Socks5::new()
+            .with_direct(["192.0.2.1:5086".parse().unwrap(), "[2001:db8::1]:1".parse().unwrap()]);
         let own = own.with_proxy(proxy("proxy.example"));
         let offer = Transport::offer("s5Qa9", destination("s5Qa9", &alice, &bob), own.candidates(&alice));
         // printf 's5Qa9alice@atlanta.example/lapbob@biloxi.example/tab' | sha1sum
@@ -629,7 +631,10 @@ mod tests {
         assert!(named(1, HOST_MAX + 1).unwrap_err().is(&rules::MALFORMED));
         let many = |count: usize| {
             let candidate = |n| format!("<candidate cid='{n}' host='h' jid='a@x/1' priority='7'/>");
-            read(&format!("{TRANSPORT} sid='s'>{}</transport>", (0..count).map(candidate).collect::<String>()))
+            read(&format!(
+                "{TRANSPORT} sid='s'>{}</transport>",
+                (0..count).map(candidate).collect::<String>()
+            ))
         };
         assert!(many(CANDIDATES_MAX).is_ok());
         let error = many(CANDIDATES_MAX + 1).unwrap_err();
@@ -679,7 +684,11 @@ mod tests {
             ("ff02::1", false, false),
             ("host.example", false, false),
         ] {
-            assert_eq!((far.may_dial(&direct(host)), near.may_dial(&direct(host))), (from_far, from_near), "{host}");
+            assert_eq!(
+                (far.may_dial(&direct(host)), near.may_dial(&direct(host))),
+                (from_far, from_near),
+                "{host}"
+            );
             assert!(!Socks5::new().may_dial(&direct(host)), "not asked for: {host}");
         }
         let by_name = Candidate { kind: Kind::Proxy, ..direct("proxy.example") };
@@ -695,7 +704,10 @@ mod tests {
             let text = format!("<query xmlns='http://jabber.org/protocol/bytestreams'>{inner}</query>");
             StreamHost::from_answer(&text.parse().unwrap())
         };
-        assert_eq!(StreamHost::question(), "<query xmlns='http://jabber.org/protocol/bytestreams'/>".parse().unwrap());
+        assert_eq!(
+            StreamHost::question(),
+            "<query xmlns='http://jabber.org/protocol/bytestreams'/>".parse().unwrap()
+        );
         let host = "<streamhost jid='proxy.example' host='192.0.2.1' port='7777'/>";
         assert_eq!(query(host).unwrap(), proxy("192.0.2.1"));
         assert!(query("").unwrap_err().is(&rules::NO_PROXY));

@@ -10,7 +10,8 @@ use countersign::error::{ErrorKind, Rule};
 use countersign::mechanism::Side;
 use countersign::tls::Endpoint;
 use countersign::xmpp::s5b::{
-    ACTIVATION_TIMEOUT, CANDIDATES_MAX, DIAL_TIMEOUT, DIALS_MAX, Route, Socks5, StreamHost, destination, rules,
+    ACTIVATION_TIMEOUT, CANDIDATES_MAX, DIAL_TIMEOUT, DIALS_MAX, Route, Socks5, StreamHost, destination,
+    rules,
 };
 use countersign::xmpp::session::{LAST_WORDS, SocketId, SocketRequest, rules as session};
 use countersign::xmpp::{Element, Event, Jid, Limits, Session, disco, jingle, ns};
@@ -46,6 +47,7 @@ struct Net {
     pair: Pair,
     fate: Box<dyn Fn(Who, &str) -> Fate>,
     links: BTreeMap<End, End>,
+    dialling_ends: BTreeSet<End>,
     /// Octets on the way to an end.
     pipes: BTreeMap<End, Vec<u8>>,
     /// Ends whose other end is closed.
@@ -106,6 +108,7 @@ impl Net {
             pair,
             fate: Box::new(|_, _| Fate::Accepted),
             links: BTreeMap::new(),
+            dialling_ends: BTreeSet::new(),
             pipes: BTreeMap::new(),
             hung_up: BTreeSet::new(),
             used: BTreeMap::new(),
@@ -178,6 +181,7 @@ impl Net {
                     Fate::Accepted => {
                         let id = self.session(other).and_then(|it| it.inbound(&dial.destination, now));
                         if let Some(id) = id {
+                            self.dialling_ends.insert((who, dial.id));
                             self.link((who, dial.id), (other, id));
                         }
                         id.is_some()
@@ -207,7 +211,8 @@ impl Net {
 
     fn ask_proxy(&mut self, who: Who, stanza: &Element) {
         let query = stanza.get_child("query", ns::BYTESTREAMS).unwrap();
-        let (from, to) = (stanza.attr("from").unwrap(), query.get_child("activate", ns::BYTESTREAMS).unwrap().text());
+        let (from, to) =
+            (stanza.attr("from").unwrap(), query.get_child("activate", ns::BYTESTREAMS).unwrap().text());
         let name = destination(query.attr("sid").unwrap(), &jid(from), &jid(&to));
         let ends = self.at_proxy.get(name.as_str()).map(|ends| ends[..].to_vec()).unwrap_or_default();
         let kind = match ends[..] {
@@ -218,7 +223,8 @@ impl Net {
             _ => "error",
         };
         let id = stanza.attr("id").unwrap();
-        let answer = xml(&format!("<iq xmlns='jabber:client' type='{kind}' id='{id}' from='{PROXY}' to='{from}'/>"));
+        let answer =
+            xml(&format!("<iq xmlns='jabber:client' type='{kind}' id='{id}' from='{PROXY}' to='{from}'/>"));
         let now = self.pair.now;
         assert!(self.session(who).unwrap().handle(&answer, now));
     }
@@ -318,7 +324,11 @@ fn replaced(stanza: &Element, from: &str, to: &str) -> Element {
 }
 
 /// Edits the first stanza that holds `mark`.
-fn editing(mark: &'static str, from: &'static str, to: &'static str) -> impl FnMut(From, Element) -> Vec<Element> {
+fn editing(
+    mark: &'static str,
+    from: &'static str,
+    to: &'static str,
+) -> impl FnMut(From, Element) -> Vec<Element> {
     let mut done = false;
     move |_, stanza| {
         let text = String::from_utf8(countersign::xmpp::stream::to_octets(&stanza).unwrap()).unwrap();
@@ -339,7 +349,10 @@ fn a_direct_connection_to_either_side() {
             assert_eq!(net.routes(), [const { Some(Route::Direct) }; 2]);
             assert_eq!(net.dialled.iter().map(|(_, host)| &host[..]).collect::<Vec<_>>(), [host]);
             net.talk_and_close(closer);
-            assert_eq!((net.says(ns::IBB), net.says("transport-replace")), (0, 0));
+            assert_eq!(
+                (net.says("block-size"), net.says("data 0"), net.says("transport-replace")),
+                (0, 0, 0)
+            );
             let who = if closer == Who::Alice { ">" } else { "<" };
             assert_eq!(net.pair.reasons(), [format!("{who} success")]);
         }
@@ -358,12 +371,34 @@ fn of_two_connections_of_the_same_priority_the_initiators_is_used() {
 
 #[test]
 fn the_higher_priority_is_used() {
-    for (lower, expected) in [("priority='8323071'", "priority='8323070'"), ("priority='8323071'", "priority='8323072'")] {
-        let mark = "session-initiate";
-        let mut net = Net::edited(direct(ALICES), direct(BOBS), editing(mark, lower, expected)).established();
-        // Bob believes in another priority of Alice's candidate than Alice: both still end up together, or not at all.
+    // Of two addresses only the second one, with the lower priority, can be reached by Bob, or by Alice.
+    for victim in [Who::Alice, Who::Bob] {
+        let two = |first: &str, second: &str| {
+            Some(Socks5::new().with_direct([first, second].map(|address| address.parse().unwrap())))
+        };
+        let mut net = Net::new(two(ALICES, "192.0.2.3:1"), two(BOBS, "192.0.2.4:1"))
+            .where_(
+                move |who, host| {
+                    if who == victim && host.ends_with("6") { Fate::Refused } else { Fate::Accepted }
+                },
+            )
+            .established();
+        assert_eq!((net.dialled.len(), net.says("candidate-used")), (3, 2));
+        let winner = if victim == Who::Alice { Who::Bob } else { Who::Alice };
+        assert!(net.dialling_ends.contains(&(winner, net.used[&winner])));
         net.talk_and_close(Who::Bob);
     }
+}
+
+#[test]
+fn ends_that_choose_differently_do_not_get_a_tunnel() {
+    // A server has made Bob believe that Alice likes her address better.
+    let edit = editing("session-initiate", "priority='8323071'", "priority='8323072'");
+    let mut net = Net::edited(direct(ALICES), direct(BOBS), edit);
+    net.run();
+    net.wait(LAST_WORDS);
+    net.failed(Who::Alice, &session::CUT_SHORT);
+    net.failed(Who::Bob, &session::CUT_SHORT);
 }
 
 #[test]
@@ -398,7 +433,11 @@ fn a_proxy_of_either_side() {
 #[test]
 fn a_direct_connection_is_better_than_a_proxy() {
     let mut net = Net::new(by_proxy(), direct(BOBS)).established();
-    assert_eq!(net.routes()[0], proxy_route(), "Alice shows no address of hers, and dials no address of Bob's");
+    assert_eq!(
+        net.routes()[0],
+        proxy_route(),
+        "Alice shows no address of hers, and dials no address of Bob's"
+    );
     let alice = by_proxy().map(|offer| offer.with_direct([]));
     let mut net = Net::new(alice, direct(BOBS)).established();
     assert_eq!(net.routes(), [const { Some(Route::Direct) }; 2]);
@@ -507,11 +546,15 @@ fn edited_offers_and_answers_end_the_session() {
         ("session-accept", "s5b:1'", "ibb:1' block-size='4096'", Who::Alice, &jingle::rules::OTHER_TRANSPORT),
         ("session-accept", "s5b:1'", "raw-udp:1'", Who::Alice, &jingle::rules::OTHER_TRANSPORT),
     ] {
-        let to: &'static str = if to == many { Box::leak(format!("{many}<candidate ").into_boxed_str()) } else { to };
+        let to: &'static str =
+            if to == many { Box::leak(format!("{many}<candidate ").into_boxed_str()) } else { to };
         let mut net = Net::edited(direct(ALICES), direct(BOBS), editing(mark, from, to));
         net.run();
         net.failed(who, rule);
-        assert!(net.pair.events.iter().flatten().all(|event| matches!(event, Event::Failed(_))), "{mark} {to}");
+        assert!(
+            net.pair.events.iter().flatten().all(|event| matches!(event, Event::Failed(_))),
+            "{mark} {to}"
+        );
     }
 }
 
@@ -519,11 +562,16 @@ fn edited_offers_and_answers_end_the_session() {
 fn an_answer_of_another_bytestream_is_refused() {
     // The identifiers are equally long.
     let mut net = Net::edited(direct(ALICES), direct(BOBS), |_, stanza| {
-        let Some(content) = stanza.get_child("jingle", ns::JINGLE).and_then(|it| it.get_child("content", ns::JINGLE))
+        let Some(content) =
+            stanza.get_child("jingle", ns::JINGLE).and_then(|it| it.get_child("content", ns::JINGLE))
         else {
             return vec![stanza];
         };
-        let sid = content.get_child("transport", S5B).and_then(|transport| transport.attr("sid")).unwrap_or("-").to_owned();
+        let sid = content
+            .get_child("transport", S5B)
+            .and_then(|transport| transport.attr("sid"))
+            .unwrap_or("-")
+            .to_owned();
         let accept = stanza.get_child("jingle", ns::JINGLE).unwrap().attr("action") == Some("session-accept");
         vec![if accept { replaced(&stanza, &sid, "another") } else { stanza }]
     });
@@ -554,7 +602,8 @@ fn tell_alice(net: &mut Net, action: &str, transport: &str) -> String {
 
 fn info(net: &Net, inner: &str) -> String {
     let offer = net.pair.log.iter().find(|line| line.contains("session-initiate")).unwrap();
-    let sid = offer.split("dstaddr").nth(1).unwrap().split("sid='").nth(1).unwrap().split('\'').next().unwrap();
+    let sid =
+        offer.split("dstaddr").nth(1).unwrap().split("sid='").nth(1).unwrap().split('\'').next().unwrap();
     format!("<transport xmlns='{S5B}' sid='{sid}'>{inner}</transport>")
 }
 
@@ -596,7 +645,8 @@ fn what_comes_out_of_turn_is_refused_and_changes_nothing() {
 fn what_cannot_be_true_ends_the_session() {
     let right = |inner: &str| info(&waiting(), inner);
     let other_sid = right("<candidate-error/>").replace("sid='", "sid='x");
-    let in_band = "<transport xmlns='urn:xmpp:jingle:transports:ibb:1' block-size='4096' sid='s'/>".to_owned();
+    let in_band =
+        "<transport xmlns='urn:xmpp:jingle:transports:ibb:1' block-size='4096' sid='s'/>".to_owned();
     for (transport, rule, condition) in [
         (right("<candidate-used cid='c0'/>"), &rules::NO_CONNECTION, "bad-request"),
         (right("<candidate-used cid='c1'/>"), &rules::UNKNOWN_CANDIDATE, "item-not-found"),
@@ -612,7 +662,11 @@ fn what_cannot_be_true_ends_the_session() {
         net.failed(Who::Alice, rule);
         // What it was still dialling is given up.
         let closed = std::iter::from_fn(|| net.pair.alice.poll_socket());
-        assert_eq!(closed.filter(|request| matches!(request, SocketRequest::Close(..))).count(), 1, "{transport}");
+        assert_eq!(
+            closed.filter(|request| matches!(request, SocketRequest::Close(..))).count(),
+            1,
+            "{transport}"
+        );
     }
 }
 
@@ -630,9 +684,21 @@ fn another_content_is_refused() {
 #[test]
 fn the_way_back_in_band_is_checked_too() {
     for (mark, from, to, who, rule) in [
-        ("transport-accept", "block-size='4096'", "block-size='4097'", Who::Alice, &jingle::rules::OTHER_CONTENT),
+        (
+            "transport-accept",
+            "block-size='4096'",
+            "block-size='4097'",
+            Who::Alice,
+            &jingle::rules::OTHER_CONTENT,
+        ),
         ("transport-accept", "block-size='4096'", "block-size='127'", Who::Alice, &jingle::rules::BLOCK_SIZE),
-        ("transport-accept", "ibb:1' ", "ibb:1' stanza='message' ", Who::Alice, &jingle::rules::OTHER_TRANSPORT),
+        (
+            "transport-accept",
+            "ibb:1' ",
+            "ibb:1' stanza='message' ",
+            Who::Alice,
+            &jingle::rules::OTHER_TRANSPORT,
+        ),
         ("transport-accept", "ibb:1' ", "s5b:1' ", Who::Alice, &jingle::rules::OTHER_TRANSPORT),
         ("transport-accept", "<transport ", "<x ", Who::Alice, &jingle::rules::OTHER_TRANSPORT),
         ("transport-accept", "transport-accept", "transport-reject", Who::Alice, &session::DECLINED),
@@ -640,7 +706,8 @@ fn the_way_back_in_band_is_checked_too() {
         ("transport-replace", "ibb:1' ", "s5b:1' ", Who::Bob, &jingle::rules::OTHER_TRANSPORT),
         ("transport-replace", "<transport ", "<x ", Who::Bob, &jingle::rules::OTHER_TRANSPORT),
     ] {
-        let mut net = Net::edited(direct(ALICES), direct(BOBS), editing(mark, from, to)).where_(|_, _| Fate::Refused);
+        let mut net =
+            Net::edited(direct(ALICES), direct(BOBS), editing(mark, from, to)).where_(|_, _| Fate::Refused);
         net.run();
         net.failed(who, rule);
     }
@@ -729,7 +796,8 @@ fn one_octet_changed_on_the_way() {
 #[test]
 fn a_wrong_password_is_no_less_wrong() {
     let bob = bob_config().with_socks5(direct(BOBS).unwrap());
-    let alice = countersign::xmpp::InitiatorConfig::new(jid(ALICE), jid(BOB), countersign::Password::new("wrong"));
+    let alice =
+        countersign::xmpp::InitiatorConfig::new(jid(ALICE), jid(BOB), countersign::Password::new("wrong"));
     let alice = alice.with_policy(policy()).with_socks5(direct(ALICES).unwrap());
     let mut net = Net::new(direct(ALICES), direct(BOBS));
     net.pair = Pair::with(alice, bob, plain).edited(|_, mut stanza| {
@@ -740,7 +808,10 @@ fn a_wrong_password_is_no_less_wrong() {
     });
     net.run();
     for events in &net.pair.events {
-        assert!(matches!(&events[..], [Event::Failed(error)] if error.kind() == ErrorKind::AuthenticationFailed), "{events:?}");
+        assert!(
+            matches!(&events[..], [Event::Failed(error)] if error.kind() == ErrorKind::AuthenticationFailed),
+            "{events:?}"
+        );
     }
     assert!(net.carried.len() == 2);
 }
@@ -818,7 +889,11 @@ fn octets_that_session_terminate_overtakes_are_read() {
     while net.pair.step() {}
     assert!(net.pair.events[1].is_empty(), "{:?}", net.pair.events[1]);
     net.run();
-    assert!(matches!(net.pair.events[1][..], [Event::Stanza(_), Event::Failed(_)]), "{:?}", net.pair.events[1]);
+    assert!(
+        matches!(net.pair.events[1][..], [Event::Stanza(_), Event::Failed(_)]),
+        "{:?}",
+        net.pair.events[1]
+    );
     net.failed(Who::Bob, &session::CUT_SHORT);
     // And without the octets it counts when the time is up.
     let mut net = Net::new(direct(ALICES), direct(BOBS)).established();
@@ -865,8 +940,10 @@ fn a_network_that_falls_silent_at_any_step() {
     let whole = |steps: usize| {
         let mut net = Net::new(by_proxy().map(|offer| offer.with_direct([])), direct(BOBS));
         let mut left = steps;
-        let mut go = |net: &mut Net| while left > 0 && net.step() {
-            left -= 1;
+        let mut go = |net: &mut Net| {
+            while left > 0 && net.step() {
+                left -= 1;
+            }
         };
         go(&mut net);
         if net.pair.alice.send(message("hi")).is_ok() {

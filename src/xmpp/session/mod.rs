@@ -669,7 +669,11 @@ fn reason(error: &Error, live: bool) -> Reason {
         Reason::UnsupportedTransports
     } else if is(&jingle::rules::OTHER_CONTENT) || is(&jingle::rules::BLOCK_SIZE) {
         Reason::IncompatibleParameters
-    } else if ibb::is_to_blame(error) || s5b::is_to_blame(error) || is(&rules::CUT_SHORT) || is(&rules::REFUSED) {
+    } else if ibb::is_to_blame(error)
+        || s5b::is_to_blame(error)
+        || is(&rules::CUT_SHORT)
+        || is(&rules::REFUSED)
+    {
         Reason::FailedTransport
     } else if live && !is(&tls::rules::HANDSHAKE) && !is(&tls::rules::ALERT) {
         Reason::FailedApplication

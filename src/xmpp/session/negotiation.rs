@@ -17,8 +17,8 @@ use super::in_tls::{self, Place};
 use super::methods::{self, Acceptable};
 use super::secured::{self, Secured};
 use super::{
-    Carrier, Connection, Discovering, Event, Offering, Phase, Request, ResponderConfig, Session, initiator, reason,
-    responder, rules,
+    Carrier, Connection, Discovering, Event, Offering, Phase, Request, ResponderConfig, Session, initiator,
+    reason, responder, rules,
 };
 #[cfg(feature = "openssl")]
 use super::{InitiatorConfig, Side, direct};
@@ -87,8 +87,7 @@ impl Session {
             }
             (Transport::Socks5(theirs), Some(socks5)) => {
                 // Records need not fit into blocks.
-                let (security, secured) =
-                    self.answer(config, endpoint, &offer.security, ibb::BLOCK_MAX)?;
+                let (security, secured) = self.answer(config, endpoint, &offer.security, ibb::BLOCK_MAX)?;
                 let (answer, talks) = self.offer_socks5(socks5, &theirs.sid);
                 self.negotiate(secured, talks, theirs, offer.name.clone())?;
                 (answer, security)

@@ -4,18 +4,16 @@
 use std::time::{Duration, Instant};
 
 use jid::Jid;
-use minidom::Element;
-use rxml::xml_ncname;
 use xmpp_parsers::stanza_error::DefinedCondition;
 
 use crate::error::{Error, Result};
 use crate::mechanism::Side;
 use crate::xmpp::ibb::Bytestream;
+use crate::xmpp::iq;
 use crate::xmpp::iq::{Kind, Refusal};
 use crate::xmpp::jingle::{self, Action, Content, Creator, InBand, Jingle, Reason, Transport};
 use crate::xmpp::s5b::{self, Route, Socks5};
 use crate::xmpp::socks5::Destination;
-use crate::xmpp::{iq, ns};
 
 use super::negotiation::out_of_order;
 use super::secured::{self, Secured};
@@ -251,13 +249,8 @@ impl Session {
         let Phase::Negotiating(negotiating) = &mut self.phase else { return };
         self.requests_made += 1;
         let id = format!("{}-p{}", self.sid, self.requests_made);
-        let iq = Element::builder("iq", ns::CLIENT)
-            .attr(xml_ncname!("type").to_owned(), "set")
-            .attr(xml_ncname!("id").to_owned(), &id)
-            .attr(xml_ncname!("from").to_owned(), self.own.as_str())
-            .attr(xml_ncname!("to").to_owned(), proxy.as_str())
-            .append(s5b::activate(&negotiating.sid, &self.peer));
-        self.outbox.push_back(iq.build());
+        let payload = s5b::activate(&negotiating.sid, &self.peer);
+        self.outbox.push_back(iq::request_to(&self.own, &proxy, true, &id, payload));
         negotiating.activation = Some((id, proxy));
     }
 
@@ -283,7 +276,9 @@ impl Session {
 
     /// TLS begins on this socket.
     fn connect(&mut self, id: SocketId, route: Route) {
-        let Phase::Negotiating(negotiating) = std::mem::replace(&mut self.phase, Phase::Ended) else { return };
+        let Phase::Negotiating(negotiating) = std::mem::replace(&mut self.phase, Phase::Ended) else {
+            return;
+        };
         let socket = Socket { id, route, out: vec![], taken: 0 };
         let carrier = Carrier::Socks5(socket);
         let connection = Connection { secured: negotiating.secured, carrier, closer: false };
@@ -293,7 +288,9 @@ impl Session {
 
     /// Initiator: no connection was found.
     fn replace(&mut self) {
-        let Phase::Negotiating(negotiating) = std::mem::replace(&mut self.phase, Phase::Ended) else { return };
+        let Phase::Negotiating(negotiating) = std::mem::replace(&mut self.phase, Phase::Ended) else {
+            return;
+        };
         let stream = secured::random_id(&mut *self.rng);
         let transport = Transport::in_band(self.limits.block, &stream);
         let content = Content::transport_only(negotiating.content, transport);
@@ -473,4 +470,3 @@ fn in_band(transport: Transport) -> Result<InBand> {
         Transport::Socks5(_) => Err(Error::new(&jingle::rules::OTHER_TRANSPORT)),
     }
 }
-

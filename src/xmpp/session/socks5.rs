@@ -8,7 +8,9 @@ use jid::{FullJid, Jid};
 
 use crate::error::{Error, Result};
 use crate::mechanism::Side;
-use crate::xmpp::s5b::{self, ACTIVATION_TIMEOUT, Candidate, DIAL_TIMEOUT, DIALS_MAX, Kind, Payload, Route, Socks5};
+use crate::xmpp::s5b::{
+    self, ACTIVATION_TIMEOUT, Candidate, DIAL_TIMEOUT, DIALS_MAX, Kind, Payload, Route, Socks5,
+};
 use crate::xmpp::s5b::{nominate, rules};
 use crate::xmpp::socks5::Destination;
 
@@ -350,7 +352,8 @@ impl Talks {
             return;
         }
         let initiator = self.side == Side::Client;
-        let can_win = |other: &Candidate| other.priority > priority || initiator && other.priority == priority;
+        let can_win =
+            |other: &Candidate| other.priority > priority || initiator && other.priority == priority;
         self.to_try.retain(can_win);
         if let Some((id, _, _)) = self.attempt.take_if(|(_, candidate, _)| !can_win(candidate)) {
             self.close(id);
