@@ -88,7 +88,7 @@ pub mod rules {
     /// Not the answer of a proxy.
     pub static NO_PROXY: Rule = Rule {
         id: "s5b-no-proxy",
-        kind: ErrorKind::PeerIncompatible,
+        kind: ErrorKind::PeerUnavailable,
         source: "XEP-0065 sections 4 and 6",
         what: "no proxy for SOCKS5 bytestreams was found",
         advice: "Name one that your server lets you use, or go without.",
