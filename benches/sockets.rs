@@ -30,7 +30,8 @@ const CHUNK: usize = 64 * 1024;
 const ROUNDS: usize = 5;
 
 fn main() {
-    let tls = Tls::with_record_size(Identity::generate().expect("keys can be made"), RECORD_MAX).expect("good settings");
+    let tls = Tls::with_record_size(Identity::generate().expect("keys can be made"), RECORD_MAX)
+        .expect("good settings");
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
     let mut rates = [vec![], vec![], vec![]];
     for _ in 0..ROUNDS {
@@ -42,7 +43,9 @@ fn main() {
         rates.sort_by(f64::total_cmp);
         rates[ROUNDS / 2]
     });
-    for (name, rate) in ["bare rustls over a socket", "tunnel over a socket", "tunnel in stanzas"].iter().zip(medians) {
+    for (name, rate) in
+        ["bare rustls over a socket", "tunnel over a socket", "tunnel in stanzas"].iter().zip(medians)
+    {
         println!("{name:<28} {rate:>8.1} MiB/s {:>6.2} of bare rustls", rate / medians[0]);
     }
 }
@@ -87,14 +90,16 @@ async fn tunnel(tls: &Tls, socket: bool, octets: usize) -> Duration {
     let server = server().await;
     let listener = Listener::bind("127.0.0.1:0").await.expect("a port");
     let offer = Socks5::new().with_direct(listener.local_addr());
-    let (alice, bob) = (login(&server, "alice@home.example/a").await, login(&server, "bob@home.example/b").await);
+    let (alice, bob) =
+        (login(&server, "alice@home.example/a").await, login(&server, "bob@home.example/b").await);
     let (secret, own) = (Password::new("rosebud 1941"), bob.jid().clone());
     let limits = Limits::default().with_block(ibb::BLOCK_MAX);
     let gate = {
         let (secret, tls, offer, limits) = (secret.clone(), tls.clone(), offer.clone(), limits.clone());
         move |peer: &FullJid| {
             let peer = peer.to_bare();
-            let store = SharedPassword::new(peer.as_str(), secret.clone(), Preparation::default(), system_rng());
+            let store =
+                SharedPassword::new(peer.as_str(), secret.clone(), Preparation::default(), system_rng());
             Some(Acceptance {
                 config: ResponderConfig::new(own.clone(), Arc::new(store.ok()?))
                     .with_limits(limits.clone())
@@ -106,7 +111,8 @@ async fn tunnel(tls: &Tls, socket: bool, octets: usize) -> Duration {
     };
     let bob = Driver::spawn_with_sockets(bob, Some(Box::new(gate)), listener);
     let alice = Driver::spawn(alice, None);
-    let config = InitiatorConfig::new(alice.own_jid().clone(), bob.own_jid().clone(), secret).with_limits(limits);
+    let config =
+        InitiatorConfig::new(alice.own_jid().clone(), bob.own_jid().clone(), secret).with_limits(limits);
     let config = if socket { config.with_socks5(dead_end()) } else { config };
     let (called, taken) = connect(&alice, &bob, config, tls).await;
     assert_eq!(called.route() == &Route::Direct, socket);
@@ -154,8 +160,13 @@ async fn server() -> Server {
     let mut accounts = MemoryStore::new(&mut system_rng());
     for user in ["alice", "bob"] {
         let (hash, preparation) = (HashFunction::Sha256, Preparation::default());
-        let record =
-            StoredCredential::generate_with(hash, &Password::new("account"), preparation, 4096, &mut system_rng());
+        let record = StoredCredential::generate_with(
+            hash,
+            &Password::new("account"),
+            preparation,
+            4096,
+            &mut system_rng(),
+        );
         let record = Credential::Scram(record.expect("a password"));
         accounts.insert(&mechanism, user, record).expect("a new user");
     }

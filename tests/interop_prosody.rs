@@ -13,7 +13,7 @@ mod servers;
 #[allow(dead_code, reason = "each test file takes what it needs")]
 mod tunnels;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use countersign::xmpp::client::{
     BindingUse, Client, Greeter, LoginReport, Profile, Target, Trust, available, callable, find_proxy, proxy,
@@ -21,7 +21,7 @@ use countersign::xmpp::client::{
 };
 use countersign::xmpp::driver::{Driver, E2eStream, Listener};
 use countersign::xmpp::s5b::{self, Route, Socks5};
-use countersign::xmpp::{BareJid, FullJid, Gate, Jid, Limits, ibb};
+use countersign::xmpp::{BareJid, FullJid, Jid, Limits, ibb};
 use countersign::{BindingType, sasl};
 
 use certificates::Authority;
@@ -192,7 +192,9 @@ impl Transfer {
         assert_eq!(called.route(), taken.route());
         let route = called.route().clone();
         let begin = Instant::now();
-        let (sent, received) = guard(async { tokio::join!(send(called, self.octets), receive(taken)) }).await;
+        // A debug build on a busy machine takes its time for 50 MiB of base64.
+        let transfer = async { tokio::join!(send(called, self.octets), receive(taken)) };
+        let (sent, received) = tokio::time::timeout(TRANSFER, transfer).await.expect("the transfer hangs");
         assert_eq!(sent, received, "{route}");
         eprintln!("{} octets over {route} in {:?}, debug build", self.octets, begin.elapsed());
         guard(async { tokio::join!(alice.finish(), bob.finish()) }).await;
@@ -226,6 +228,9 @@ async fn receive(mut stream: E2eStream) -> ([u8; 32], usize) {
 }
 
 const MIB: usize = 1024 * 1024;
+
+/// After which a transfer that hangs fails.
+const TRANSFER: Duration = Duration::from_secs(300);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn fifty_mebibytes_over_a_direct_connection() {

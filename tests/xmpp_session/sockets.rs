@@ -13,7 +13,7 @@ use countersign::xmpp::s5b::{
     ACTIVATION_TIMEOUT, CANDIDATES_MAX, DIAL_TIMEOUT, DIALS_MAX, Route, Socks5, StreamHost, destination,
     rules,
 };
-use countersign::xmpp::session::{LAST_WORDS, SocketId, SocketRequest, rules as session};
+use countersign::xmpp::session::{LAST_WORDS, NUDGE_AFTER, SocketId, SocketRequest, rules as session};
 use countersign::xmpp::{Element, Event, Jid, Limits, Session, disco, jingle, ns};
 
 use crate::kit::*;
@@ -56,6 +56,9 @@ struct Net {
     at_proxy: BTreeMap<String, Vec<End>>,
     to_proxy: Rc<RefCell<Vec<(Who, Element)>>>,
     proxy_works: bool,
+    /// The proxy passes on only what is followed by something else, as long as the connection is open.
+    holds_back: bool,
+    held: BTreeMap<End, Vec<u8>>,
     dialled: Vec<(Who, String)>,
     corrupt: Option<Who>,
     carried: BTreeMap<Who, usize>,
@@ -115,6 +118,8 @@ impl Net {
             at_proxy: BTreeMap::new(),
             to_proxy,
             proxy_works: true,
+            holds_back: false,
+            held: BTreeMap::new(),
             dialled: vec![],
             corrupt: None,
             carried: BTreeMap::new(),
@@ -194,7 +199,8 @@ impl Net {
             }
             SocketRequest::Close(id, octets) => {
                 if let Some(other) = self.links.remove(&(who, id)) {
-                    self.pipes.entry(other).or_default().extend(octets);
+                    let held = self.held.remove(&other).unwrap_or_default();
+                    self.pipes.entry(other).or_default().extend([held, octets].concat());
                     self.hung_up.insert(other);
                 }
                 self.hung_up.remove(&(who, id));
@@ -242,7 +248,8 @@ impl Net {
                 *octets.last_mut().unwrap() ^= 1;
             }
             if let Some(other) = self.links.get(&end) {
-                self.pipes.entry(*other).or_default().extend(octets);
+                let held = if self.holds_back { self.held.insert(*other, octets) } else { Some(octets) };
+                self.pipes.entry(*other).or_default().extend(held.unwrap_or_default());
             }
         }
         let ready = self.session(who).is_some_and(|session| session.is_receiving());
@@ -496,6 +503,55 @@ fn a_proxy_that_never_answers_is_given_up() {
     assert_eq!(net.says("proxy-error"), 0);
     net.wait(Duration::from_millis(1));
     net.established().talk_and_close(Who::Bob);
+}
+
+#[test]
+fn what_a_proxy_holds_back_is_followed_by_something() {
+    for endpoint in [plain, rustls] {
+        let mut net =
+            Net::with(by_proxy(), dialling(), &Limits::default(), endpoint, |_, stanza| vec![stanza])
+                .established();
+        net.holds_back = true;
+        net.pair.alice.send(message("hi")).unwrap();
+        net.pair.bob().send(message("ho")).unwrap();
+        net.run();
+        assert!(net.pair.events.iter().all(Vec::is_empty), "held back");
+        net.wait(NUDGE_AFTER);
+        for events in &mut net.pair.events {
+            assert!(matches!(events[..], [Event::Stanza(_)]), "{events:?}");
+            events.clear();
+        }
+        // The end too: of the stream, and of TLS.
+        net.pair.bob().send(message("ho")).unwrap();
+        net.pair.alice.close();
+        for _ in 0..8 {
+            net.wait(NUDGE_AFTER);
+        }
+        assert!(
+            matches!(net.pair.events[0][..], [Event::Stanza(_), Event::Closed]),
+            "{:?}",
+            net.pair.events[0]
+        );
+        assert!(matches!(net.pair.events[1][..], [Event::Closed]), "{:?}", net.pair.events[1]);
+    }
+}
+
+#[test]
+fn a_proxy_is_nudged_a_few_times_and_a_direct_connection_is_not() {
+    for (offer, most) in [(by_proxy(), 5), (direct(ALICES), 1)] {
+        let mut net = Net::new(offer, dialling()).established();
+        let before = net.pair.alice.statistics();
+        net.pair.alice.send(message("hi")).unwrap();
+        net.run();
+        net.carried.clear();
+        for _ in 0..20 {
+            net.wait(NUDGE_AFTER);
+        }
+        assert!(net.carried.get(&Who::Alice).is_none_or(|octets| *octets < most * 10), "{:?}", net.carried);
+        assert_eq!(net.carried.is_empty(), most == 1);
+        assert!(matches!(net.pair.events[1][..], [Event::Stanza(_)]));
+        assert!(net.pair.alice.statistics().octets_sent > before.octets_sent);
+    }
 }
 
 #[test]

@@ -41,7 +41,7 @@ pub(super) use negotiation::unknown_session;
 pub use octets::{OCTETS_MAX, OCTETS_SENT};
 
 pub use config::{Established, Event, InitiatorConfig, ResponderConfig, Statistics};
-pub use sockets::LAST_WORDS;
+pub use sockets::{LAST_WORDS, NUDGE_AFTER};
 pub use socks5::{Dial, SocketId, SocketRequest};
 
 use methods::Acceptable;

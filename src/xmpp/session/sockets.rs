@@ -24,6 +24,13 @@ use super::{Carrier, Connection, Event, Phase, Request, Session, rules};
 /// Between the end of a connection and the stanza that says why, whichever comes first.
 pub const LAST_WORDS: Duration = Duration::from_secs(3);
 
+/// After octets over a proxy, until something that means nothing is sent behind them. Prosody's proxy (0.12) holds back up to 4
+/// KiB of what it has read until more comes.
+pub const NUDGE_AFTER: Duration = Duration::from_millis(500);
+
+/// How often that is done behind the same octets: the first time may be too early, and the second leave a rest.
+const NUDGES: u8 = 3;
+
 /// A negotiation about sockets, and the tunnel that waits for its end.
 pub(super) struct Negotiating {
     secured: Secured,
@@ -50,6 +57,8 @@ pub(super) struct Socket {
     out: Vec<u8>,
     /// Octets that it has taken and not written yet.
     taken: usize,
+    /// When a proxy is nudged next, and how often still.
+    nudge: Option<(Instant, u8)>,
 }
 
 impl Socket {
@@ -61,6 +70,13 @@ impl Socket {
     /// Octets that wait to be sent.
     pub(super) fn backlog(&self) -> usize {
         self.out.len() + self.taken
+    }
+
+    /// Octets were put there.
+    pub(super) fn sent(&mut self, now: Instant) {
+        if matches!(self.route, Route::Proxy(_)) {
+            self.nudge = Some((later(now, NUDGE_AFTER), NUDGES));
+        }
     }
 
     /// The end of it, after what waits.
@@ -279,7 +295,7 @@ impl Session {
         let Phase::Negotiating(negotiating) = std::mem::replace(&mut self.phase, Phase::Ended) else {
             return;
         };
-        let socket = Socket { id, route, out: vec![], taken: 0 };
+        let socket = Socket { id, route, out: vec![], taken: 0, nudge: None };
         let carrier = Carrier::Socks5(socket);
         let connection = Connection { secured: negotiating.secured, carrier, closer: false };
         self.phase = Phase::Connected(Box::new(connection));
@@ -391,8 +407,27 @@ impl Session {
         Ok(())
     }
 
+    /// Sends something that means nothing behind what may be stuck in a proxy.
+    fn nudge(&mut self) {
+        let Phase::Connected(connection) = &mut self.phase else { return };
+        let Carrier::Socks5(socket) = &mut connection.carrier else { return };
+        let Some((due, left)) = socket.nudge else { return };
+        if due > self.now {
+            return;
+        }
+        let again = later(self.now, NUDGE_AFTER);
+        if socket.backlog() > 0 {
+            // It is not even there yet.
+            socket.nudge = Some((again, left));
+            return;
+        }
+        connection.secured.nudge(&mut socket.out);
+        socket.nudge = (left > 1).then_some((again, left - 1));
+    }
+
     /// Lets time pass for sockets; whether the session has ended by it.
     pub(super) fn tick_sockets(&mut self) -> bool {
+        self.nudge();
         if let Phase::Negotiating(negotiating) = &mut self.phase {
             negotiating.talks.tick(self.now);
             self.act();
@@ -417,7 +452,8 @@ impl Session {
             Phase::Negotiating(negotiating) => negotiating.talks.due(),
             _ => None,
         };
-        talks.into_iter().chain(self.ending.map(|(_, due)| due))
+        let nudge = self.socket().and_then(|socket| socket.nudge).map(|(due, _)| due);
+        talks.into_iter().chain(nudge).chain(self.ending.map(|(_, due)| due))
     }
 
     /// What the peer has sent before its session-terminate is read first; whether there is something to wait for.

@@ -121,7 +121,10 @@ impl Session {
                 connection.secured.transmit(socket.out());
                 let octets = socket.out().len() - before;
                 self.statistics.octets_sent += octets as u64;
-                self.asked |= octets > 0;
+                if octets > 0 {
+                    self.asked = true;
+                    socket.sent(self.now);
+                }
             }
         }
         let leave = connection.is_complete();
