@@ -11,5 +11,6 @@ mod identities;
 #[cfg(all(feature = "openssl", feature = "cpace"))]
 mod in_tls;
 mod kit;
+mod sockets;
 mod volume;
 mod wire;

@@ -11,10 +11,14 @@ impl Session {
     /// Lets time pass: fails what is overdue, updates keys.
     pub fn tick(&mut self, now: Instant) {
         self.now = self.now.max(now);
-        if self.has_ended() {
+        if self.has_ended() || self.tick_sockets() {
             return;
         }
         if self.due().is_some_and(|due| due <= self.now) {
+            if self.verified && self.socket().is_some() {
+                // What was sent may wait for a slow reader; a peer that is alive answers a ping.
+                return self.ping();
+            }
             let rule = if self.verified { &rules::NO_ANSWER } else { &rules::HANDSHAKE_TIMEOUT };
             return self.fail(Error::new(rule));
         }
@@ -41,14 +45,19 @@ impl Session {
         let answers =
             self.requests.values().filter(|(request, _)| self.counts(*request)).map(|(_, due)| *due);
         let rekey = self.may_send().then(|| later(self.rekeyed, self.limits.rekey_interval));
-        answers.chain(self.due()).chain(self.keepalive()).chain(rekey).min()
+        answers.chain(self.due()).chain(self.keepalive()).chain(rekey).chain(self.sockets_due()).min()
     }
 
-    /// Something of ours came in time.
+    /// A stanza of ours came in time.
     pub(super) fn heard(&mut self, now: Instant) {
+        self.statistics.stanzas_received += 1;
+        self.heard_octets(now);
+    }
+
+    /// The same of octets over a socket.
+    pub(super) fn heard_octets(&mut self, now: Instant) {
         self.now = self.now.max(now);
         self.heard_at = self.now;
-        self.statistics.stanzas_received += 1;
         if self.verified {
             self.deadline = self.deadline.map(|_| later(self.now, self.limits.reply));
         }
@@ -56,13 +65,17 @@ impl Session {
 
     /// Whether an answer that does not come counts now: while a ping is on the way only its own does.
     fn counts(&self, request: Request) -> bool {
-        let pinging = || self.requests.values().any(|(request, _)| *request == Request::Ping);
-        request != Request::Data || !pinging()
+        request != Request::Data || !self.has_asked(Request::Ping)
     }
 
-    /// The deadline, unless blocks are on the way whose own answers are waited for.
+    fn has_asked(&self, wanted: Request) -> bool {
+        self.requests.values().any(|(request, _)| *request == wanted)
+    }
+
+    /// The deadline, unless blocks, or a ping in their stead, are on the way whose own answers are waited for.
     fn due(&self) -> Option<Instant> {
-        let waiting = self.requests.values().any(|(request, _)| *request == Request::Data);
+        let pinging = self.socket().is_some() && self.has_asked(Request::Ping);
+        let waiting = pinging || self.has_asked(Request::Data);
         self.deadline.filter(|_| !(self.verified && waiting))
     }
 
