@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use jid::FullJid;
 use minidom::Element;
@@ -44,8 +44,11 @@ use timing::later;
 /// Octets in one [`Event::Bytes`] at most.
 pub const BYTES_MAX: usize = 8 * 1024;
 
-/// Blocks that a peer may have on the way while it waits for answers. One that sends more without an answer is cut off.
+/// Blocks that may be on the way without an answer. A peer that sends more of them while we hold answers back is cut off.
 pub const PEER_WINDOW_MAX: usize = 64;
+
+/// For a sign of life of a peer that is said to have gone (XEP-0166 section 6.7).
+pub const ABSENCE: Duration = Duration::from_secs(10);
 
 /// One end-to-end session with one peer.
 pub struct Session {
@@ -72,6 +75,8 @@ pub struct Session {
     unread: usize,
     /// When the tunnel must be verified, later when a closed session must have ended.
     deadline: Option<Instant>,
+    /// When a peer that is said to have gone has.
+    absent: Option<Instant>,
     rekeyed: Instant,
     octets_since_rekey: u64,
     now: Instant,
@@ -138,7 +143,8 @@ enum Request {
     Initiate,
     Accept,
     Open,
-    Data,
+    /// With the number of the block.
+    Data(u16),
     Ping,
     Close,
     Terminate,
@@ -233,6 +239,7 @@ impl Session {
             held: VecDeque::new(),
             unread: 0,
             deadline,
+            absent: None,
             rekeyed: now,
             octets_since_rekey: 0,
             now,
@@ -433,11 +440,12 @@ impl Session {
         matches!(&self.phase, Phase::Connected(connection) if connection.secured.may_send())
     }
 
-    /// Whether nothing that was sent can be missing any more.
+    /// Whether nothing that was sent can be missing any more. Each end closes its side of TLS when it has read the end of
+    /// the other's stream, so having heard of that proves it, whatever becomes of the last blocks.
     fn is_complete(&self) -> bool {
         match &self.phase {
             Phase::Leaving(_) => true,
-            Phase::Connected(connection) => connection.is_complete(),
+            Phase::Connected(connection) => connection.secured.is_complete(),
             _ => false,
         }
     }
@@ -523,8 +531,12 @@ impl Session {
                 self.round_trip();
                 self.phase = Phase::Connected(connection);
             }
-            (Request::Data, Phase::Connected(mut connection)) => {
-                connection.bytes.acknowledged();
+            (Request::Data(seq), Phase::Connected(mut connection)) => {
+                connection.bytes.acknowledged(seq, self.now);
+                // The answers to earlier blocks were lost.
+                let bytes = &connection.bytes;
+                self.requests
+                    .retain(|_, (of, _)| !matches!(of, Request::Data(seq) if !bytes.is_on_the_way(*seq)));
                 self.phase = Phase::Connected(connection);
             }
             (Request::Ping, other) => {
@@ -536,6 +548,11 @@ impl Session {
             (Request::Terminate, Phase::Leaving(Leaving::Terminating)) => self.end(Event::Closed),
             (_, other) => self.phase = other,
         }
+    }
+
+    /// What follows shows that a request was granted, whether its answer comes or not.
+    fn granted(&mut self, request: Request) {
+        self.requests.retain(|_, (of, _)| *of != request);
     }
 
     /// A request of ours was refused.

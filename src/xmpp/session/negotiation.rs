@@ -8,7 +8,7 @@ use crate::tls::{Endpoint, Fingerprint};
 use crate::xmpp::ibb::{self, Bytestream};
 use crate::xmpp::iq::Refusal;
 use crate::xmpp::jingle::{self, Action, Content, Creator, Jingle, Method, Offer, Reason, Security};
-use crate::xmpp::ns;
+use crate::xmpp::{Limits, ns};
 
 #[cfg(feature = "openssl")]
 use super::in_tls::{self, Place};
@@ -63,7 +63,7 @@ impl Session {
         let mut content = Content::new(block, &stream, security);
         content.name = offer.name;
         self.stream = Some(stream.clone());
-        let bytes = Bytestream::new(stream, block, self.limits.window);
+        let bytes = Bytestream::new(stream, block, self.limits.window, self.limits.reply);
         self.phase = Phase::Accepting(Box::new(Connection { secured, bytes, closer: false }));
         let mut jingle = Jingle::new(Action::SessionAccept, &self.sid).with_content(content);
         jingle.responder = Some(self.own.clone().into());
@@ -168,7 +168,10 @@ impl Session {
         let stream = from.stream.clone();
         let secured = self.take(from, &offer)?;
         self.stream = Some(stream.clone());
-        let bytes = Bytestream::new(stream, offer.transport.block_size, self.limits.window);
+        let bytes = {
+            let Limits { window, reply, .. } = self.limits;
+            Bytestream::new(stream, offer.transport.block_size, window, reply)
+        };
         let open = bytes.open();
         self.phase = Phase::Opening(Box::new(Connection { secured, bytes, closer: false }));
         self.request(Request::Open, open);
@@ -229,6 +232,7 @@ impl Session {
             Action::SessionAccept => match std::mem::replace(&mut self.phase, Phase::Ended) {
                 Phase::Offering(offering) => {
                     self.acknowledge(id);
+                    self.granted(Request::Initiate);
                     self.round_trip();
                     if let Err(error) = self.open(*offering, jingle) {
                         self.terminate(reason(&error, false));

@@ -16,6 +16,7 @@ impl Session {
             ("open", Phase::Accepting(connection)) => match connection.bytes.check_open(payload) {
                 Ok(()) => {
                     self.acknowledge(id);
+                    self.granted(Request::Accept);
                     self.round_trip();
                     self.phase = Phase::Connected(connection);
                 }
@@ -63,7 +64,6 @@ impl Session {
                 return self.fail(error);
             }
         };
-        let block = connection.bytes.block();
         self.statistics.octets_received += octets.len() as u64;
         let sasl_messages = &mut self.statistics.sasl_messages;
         let mut tools = Tools { rng: &mut *self.rng, sasl_messages, now: self.now };
@@ -82,13 +82,11 @@ impl Session {
         } else {
             self.acknowledge(id);
         }
-        // What an honest peer may have on the way when the first block is held back.
-        let on_the_way = self.limits.stanza.saturating_add(PEER_WINDOW_MAX * usize::from(block));
-        let most = self.limits.unread.saturating_add(on_the_way);
+        let (held, most) = (self.held.len(), PEER_WINDOW_MAX);
         match result {
             Err(error) => self.fail(error),
-            Ok(()) if self.unread > most => {
-                self.fail(Error::exceeds(&rules::TOO_MUCH_UNREAD, self.unread as u64, most as u64));
+            Ok(()) if held > most => {
+                self.fail(Error::exceeds(&rules::TOO_MUCH_UNREAD, held as u64, most as u64));
             }
             Ok(()) => {}
         }
@@ -101,13 +99,13 @@ impl Session {
         connection.secured.transmit(&mut ciphertext);
         connection.bytes.write(&ciphertext);
         let mut blocks = Vec::new();
-        while let Some((element, octets)) = connection.bytes.poll_data() {
-            blocks.push(element);
-            self.statistics.octets_sent += octets as u64;
+        while let Some(block) = connection.bytes.poll_data(self.now) {
+            self.statistics.octets_sent += block.octets as u64;
+            blocks.push(block);
         }
-        let leave = connection.is_complete();
+        let leave = connection.may_leave();
         for block in blocks {
-            self.request(Request::Data, block);
+            self.request(Request::Data(block.seq), block.element);
         }
         if leave {
             self.leave();
@@ -129,8 +127,8 @@ impl Session {
 }
 
 impl Connection {
-    /// Whether the tunnel is closed on both ends and all our blocks have arrived.
-    pub(super) fn is_complete(&self) -> bool {
+    /// Whether the tunnel is closed on both ends and all our blocks have arrived: the peer has our close_notify too.
+    pub(super) fn may_leave(&self) -> bool {
         self.secured.is_complete() && self.bytes.backlog() == 0 && self.bytes.unacknowledged() == 0
     }
 }
