@@ -5,11 +5,15 @@
 mod attacks;
 mod chaos;
 mod endings;
+mod faults;
 mod guesses;
 mod hosts;
 mod identities;
 #[cfg(all(feature = "openssl", feature = "cpace"))]
 mod in_tls;
 mod kit;
+mod net;
+mod robustness;
+mod slow;
 mod volume;
 mod wire;
