@@ -118,17 +118,17 @@ async fn a_server_that_dies_and_comes_back() {
     let ports = Ports::free();
     let setup = || Setup { ports, ..Setup::new(DOMAIN, &ACCOUNTS, &authority) };
     let mut server = Server::prosody(setup());
-    let (_handles, mut streams) = tunnel(&server, &authority).await;
+    let (_handles, [mut alice, mut bob]) = tunnel(&server, &authority).await;
     // In the middle of a transfer.
     let data = vec![7; 8 * 1024 * 1024];
     let write = async {
-        let error = streams[0].write_bytes(&data).await.err();
-        (error, streams[0].recv().await)
+        let error = alice.write_bytes(&data).await.err();
+        (error, alice.recv().await)
     };
     let read = async {
         let mut count = 0;
         loop {
-            match streams[1].read_bytes().await {
+            match bob.read_bytes().await {
                 Ok(Some(octets)) => count += octets.len(),
                 other => return (count, other),
             }
