@@ -8,7 +8,7 @@ use std::str;
 
 use countersign::srp::{self, Client, Dialect, Group, Legacy, Parameters, Prehash, Server, Verifier, files};
 use countersign::xmpp::socks5::{self as codec, Destination, Progress};
-use countersign::xmpp::{Element, Limits, ibb, jingle, ns, stream};
+use countersign::xmpp::{Element, Limits, REPLY_TIMEOUT, ibb, jingle, ns, stream};
 use rand_core::Rng;
 
 pub use exchange::{Rng as RepeatableRng, cpace, opaque, scram, spake2plus, srp_plus, srp_sasl};
@@ -267,7 +267,7 @@ fn jingle_seeds() -> Vec<Vec<u8>> {
 pub fn ibb(data: &[u8]) {
     let mut parser = stream::Parser::new(&Limits::default());
     parser.read(&mut &stream::Header::new().to_octets()[..]).expect("a header");
-    let mut bytestream = ibb::Bytestream::new("s1", 64, 4);
+    let mut bytestream = ibb::Bytestream::new("s1", 64, 4, REPLY_TIMEOUT);
     let mut octets = data;
     while let Ok(Some(stream::Item::Element(element))) = parser.read(&mut octets) {
         let _ = bytestream.check_open(&element);

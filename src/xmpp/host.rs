@@ -116,8 +116,14 @@ impl Host {
     }
 
     /// Takes a stanza from the server. False for what the application should look at: messages, presence,
-    /// and answers that no session waits for. Every IQ request is answered here.
+    /// and answers that no session waits for. Every IQ request is answered here. Presence that says that a peer has gone
+    /// ends its sessions, unless something else comes from it within [`session::ABSENCE`].
     pub fn handle(&mut self, stanza: &Element, now: Instant) -> bool {
+        if let Some(peer) = gone(stanza) {
+            let theirs = self.sessions.values_mut().filter(|session| *session.peer() == peer);
+            theirs.for_each(|session| session.peer_gone(now));
+            return false;
+        }
         if self.sessions.values_mut().any(|session| session.handle(stanza, now)) {
             return true;
         }
@@ -245,6 +251,12 @@ impl Host {
         self.outbox.push_back(refusal.answer_to(&self.own, from, id));
         true
     }
+}
+
+/// Whose resource a presence says is no longer there.
+fn gone(stanza: &Element) -> Option<FullJid> {
+    let said = stanza.is("presence", ns::CLIENT) && stanza.attr("type") == Some("unavailable");
+    stanza.attr("from").filter(|_| said).and_then(|from| FullJid::new(from).ok())
 }
 
 impl fmt::Debug for Host {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use jid::FullJid;
 use minidom::Element;
@@ -49,8 +49,11 @@ use secured::Secured;
 use sockets::{Ending, Negotiating, Replacing, Socket};
 use timing::later;
 
-/// Blocks that a peer may have on the way while it waits for answers. One that sends more without an answer is cut off.
+/// Blocks that may be on the way without an answer. A peer that sends more of them while we hold answers back is cut off.
 pub const PEER_WINDOW_MAX: usize = 64;
+
+/// For a sign of life of a peer that is said to have gone (XEP-0166 section 6.7).
+pub const ABSENCE: Duration = Duration::from_secs(10);
 
 /// One end-to-end session with one peer.
 pub struct Session {
@@ -82,6 +85,8 @@ pub struct Session {
     unread: usize,
     /// When the tunnel must be verified, later when a closed session must have ended.
     deadline: Option<Instant>,
+    /// When a peer that is said to have gone has.
+    absent: Option<Instant>,
     rekeyed: Instant,
     octets_since_rekey: u64,
     now: Instant,
@@ -161,7 +166,8 @@ enum Request {
     Accept,
     Transport,
     Open,
-    Data,
+    /// With the number of the block.
+    Data(u16),
     Ping,
     Close,
     Terminate,
@@ -259,6 +265,7 @@ impl Session {
             held: VecDeque::new(),
             unread: 0,
             deadline,
+            absent: None,
             rekeyed: now,
             octets_since_rekey: 0,
             now,
@@ -462,11 +469,12 @@ impl Session {
         matches!(&self.phase, Phase::Connected(connection) if connection.secured.may_send())
     }
 
-    /// Whether nothing that was sent can be missing any more.
+    /// Whether nothing that was sent can be missing any more. Each end closes its side of TLS when it has read the end of
+    /// the other's stream, so having heard of that proves it, whatever becomes of the last blocks.
     fn is_complete(&self) -> bool {
         match &self.phase {
             Phase::Leaving(_) => true,
-            Phase::Connected(connection) => connection.is_complete(),
+            Phase::Connected(connection) => connection.secured.is_complete(),
             _ => false,
         }
     }
@@ -555,9 +563,12 @@ impl Session {
                 self.round_trip();
                 self.phase = Phase::Connected(connection);
             }
-            (Request::Data, Phase::Connected(mut connection)) => {
+            (Request::Data(seq), Phase::Connected(mut connection)) => {
                 if let Carrier::InBand(bytes) = &mut connection.carrier {
-                    bytes.acknowledged();
+                    bytes.acknowledged(seq, self.now);
+                    // The answers to earlier blocks were lost.
+                    self.requests
+                        .retain(|_, (of, _)| !matches!(of, Request::Data(seq) if !bytes.is_on_the_way(*seq)));
                 }
                 self.phase = Phase::Connected(connection);
             }
@@ -570,6 +581,11 @@ impl Session {
             (Request::Terminate, Phase::Leaving(Leaving::Terminating)) => self.end(Event::Closed),
             (_, other) => self.phase = other,
         }
+    }
+
+    /// What follows shows that a request was granted, whether its answer comes or not.
+    fn granted(&mut self, request: Request) {
+        self.requests.retain(|_, (of, _)| *of != request);
     }
 
     /// A request of ours was refused.

@@ -81,7 +81,7 @@ impl Session {
                 let stream = transport.sid.0;
                 self.stream = Some(stream.clone());
                 let answer = Transport::in_band(block, &stream);
-                let carrier = Carrier::InBand(Bytestream::new(stream, block, self.limits.window));
+                let carrier = Carrier::InBand(self.in_band(stream, block));
                 self.phase = Phase::Accepting(Box::new(Connection { secured, carrier, closer: false }));
                 (answer, security)
             }
@@ -216,10 +216,15 @@ impl Session {
         Ok(())
     }
 
+    /// The agreed bytestream.
+    pub(super) fn in_band(&self, stream: String, block: u16) -> Bytestream {
+        Bytestream::new(stream, block, self.limits.window, self.limits.reply)
+    }
+
     /// Initiator: opens the agreed bytestream.
     pub(super) fn open_in_band(&mut self, secured: Secured, stream: String, block: u16) {
         self.stream = Some(stream.clone());
-        let bytes = Bytestream::new(stream, block, self.limits.window);
+        let bytes = self.in_band(stream, block);
         let open = bytes.open();
         let carrier = Carrier::InBand(bytes);
         self.phase = Phase::Opening(Box::new(Connection { secured, carrier, closer: false }));
@@ -284,6 +289,7 @@ impl Session {
             Action::SessionAccept => match std::mem::replace(&mut self.phase, Phase::Ended) {
                 Phase::Offering(offering) => {
                     self.acknowledge(id);
+                    self.granted(Request::Initiate);
                     self.round_trip();
                     if let Err(error) = self.open(*offering, jingle) {
                         self.terminate(reason(&error, false));

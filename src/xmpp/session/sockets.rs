@@ -8,7 +8,6 @@ use xmpp_parsers::stanza_error::DefinedCondition;
 
 use crate::error::{Error, Result};
 use crate::mechanism::Side;
-use crate::xmpp::ibb::Bytestream;
 use crate::xmpp::iq;
 use crate::xmpp::iq::{Kind, Refusal};
 use crate::xmpp::jingle::{self, Action, Content, Creator, InBand, Jingle, Reason, Transport};
@@ -391,7 +390,7 @@ impl Session {
         let block = block_size.min(self.limits.block);
         self.stream = Some(sid.0.clone());
         let transport = Transport::in_band(block, &sid.0);
-        let carrier = Carrier::InBand(Bytestream::new(sid.0, block, self.limits.window));
+        let carrier = Carrier::InBand(self.in_band(sid.0, block));
         let connection = Connection { secured: negotiating.secured, carrier, closer: false };
         self.phase = Phase::Accepting(Box::new(connection));
         self.say(Action::TransportAccept, Content::transport_only(negotiating.content, transport));

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use crate::error::Error;
 use crate::xmpp::jingle::{Action, Jingle};
 
-use super::{Phase, Request, Session, rules};
+use super::{ABSENCE, Carrier, PEER_WINDOW_MAX, Phase, Request, Session, rules};
 
 impl Session {
     /// Lets time pass: fails what is overdue, updates keys.
@@ -22,10 +22,16 @@ impl Session {
             let rule = if self.verified { &rules::NO_ANSWER } else { &rules::HANDSHAKE_TIMEOUT };
             return self.fail(Error::new(rule));
         }
+        if self.absent.is_some_and(|due| due <= self.now) {
+            return self.fail(Error::new(&rules::PEER_ABSENT).about("presence"));
+        }
         let overdue = self.requests.values().find(|(request, due)| *due <= self.now && self.counts(*request));
         match overdue {
             // Blocks may be held back by a slow reader; a peer that is alive answers a ping.
-            Some((Request::Data, _)) if self.verified => self.ping(),
+            Some((Request::Data(_), _)) if self.verified => {
+                self.ping();
+                self.probe();
+            }
             Some(_) => return self.fail(Error::new(&rules::NO_ANSWER)),
             None if self.keepalive().is_some_and(|due| due <= self.now) => self.ping(),
             None => {}
@@ -45,7 +51,20 @@ impl Session {
         let answers =
             self.requests.values().filter(|(request, _)| self.counts(*request)).map(|(_, due)| *due);
         let rekey = self.may_send().then(|| later(self.rekeyed, self.limits.rekey_interval));
-        answers.chain(self.due()).chain(self.keepalive()).chain(rekey).chain(self.sockets_due()).min()
+        let due = [self.due(), self.absent, self.keepalive(), rekey];
+        answers.chain(due.into_iter().flatten()).chain(self.sockets_due()).min()
+    }
+
+    /// The server says that the peer has gone. Presence can be wrong, so a peer with a tunnel is asked.
+    pub(in crate::xmpp) fn peer_gone(&mut self, now: Instant) {
+        self.now = self.now.max(now);
+        if self.has_ended() || self.absent.is_some() {
+            return;
+        }
+        self.absent = Some(later(self.now, ABSENCE));
+        if self.verified && matches!(self.phase, Phase::Connected(_)) {
+            self.ping();
+        }
     }
 
     /// A stanza of ours came in time.
@@ -58,6 +77,7 @@ impl Session {
     pub(super) fn heard_octets(&mut self, now: Instant) {
         self.now = self.now.max(now);
         self.heard_at = self.now;
+        self.absent = None;
         if self.verified {
             self.deadline = self.deadline.map(|_| later(self.now, self.limits.reply));
         }
@@ -65,17 +85,17 @@ impl Session {
 
     /// Whether an answer that does not come counts now: while a ping is on the way only its own does.
     fn counts(&self, request: Request) -> bool {
-        request != Request::Data || !self.has_asked(Request::Ping)
+        !matches!(request, Request::Data(_)) || !self.has_asked(|of| of == Request::Ping)
     }
 
-    fn has_asked(&self, wanted: Request) -> bool {
-        self.requests.values().any(|(request, _)| *request == wanted)
+    fn has_asked(&self, wanted: impl Fn(Request) -> bool) -> bool {
+        self.requests.values().any(|(request, _)| wanted(*request))
     }
 
     /// The deadline, unless blocks, or a ping in their stead, are on the way whose own answers are waited for.
     fn due(&self) -> Option<Instant> {
-        let pinging = self.socket().is_some() && self.has_asked(Request::Ping);
-        let waiting = pinging || self.has_asked(Request::Data);
+        let pinging = self.socket().is_some() && self.has_asked(|of| of == Request::Ping);
+        let waiting = pinging || self.has_asked(|of| matches!(of, Request::Data(_)));
         self.deadline.filter(|_| !(self.verified && waiting))
     }
 
@@ -83,6 +103,18 @@ impl Session {
     fn keepalive(&self) -> Option<Instant> {
         let idle = self.verified && self.requests.is_empty() && matches!(self.phase, Phase::Connected(_));
         idle.then(|| later(self.heard_at, self.limits.keepalive))
+    }
+
+    /// Finds out whether a block, or only its answer, was lost.
+    fn probe(&mut self) {
+        let Phase::Connected(connection) = &mut self.phase else { return };
+        // A slow reader need not be asked more often than it may leave unanswered.
+        let Carrier::InBand(bytes) = &mut connection.carrier else { return };
+        if bytes.unacknowledged() < PEER_WINDOW_MAX {
+            let block = bytes.probe(self.now);
+            self.statistics.octets_sent += block.octets as u64;
+            self.request(Request::Data(block.seq), block.element);
+        }
     }
 
     fn ping(&mut self) {

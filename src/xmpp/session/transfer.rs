@@ -16,6 +16,7 @@ impl Session {
             ("open", Phase::Accepting(connection)) => match connection.check_open(payload) {
                 Ok(()) => {
                     self.acknowledge(id);
+                    self.granted(Request::Accept);
                     self.round_trip();
                     self.phase = Phase::Connected(connection);
                 }
@@ -57,7 +58,6 @@ impl Session {
         self.round_trip();
         let Phase::Connected(connection) = &mut self.phase else { return };
         let Carrier::InBand(bytes) = &mut connection.carrier else { return };
-        let block = bytes.block();
         let octets = match bytes.receive(payload) {
             Ok(octets) => octets,
             Err(error) => {
@@ -71,13 +71,11 @@ impl Session {
         } else {
             self.acknowledge(id);
         }
-        // What an honest peer may have on the way when the first block is held back.
-        let on_the_way = self.limits.stanza.saturating_add(PEER_WINDOW_MAX * usize::from(block));
-        let most = self.limits.unread.saturating_add(on_the_way);
+        let (held, most) = (self.held.len(), PEER_WINDOW_MAX);
         match result {
             Err(error) => self.fail(error),
-            Ok(()) if self.unread > most => {
-                self.fail(Error::exceeds(&rules::TOO_MUCH_UNREAD, self.unread as u64, most as u64));
+            Ok(()) if held > most => {
+                self.fail(Error::exceeds(&rules::TOO_MUCH_UNREAD, held as u64, most as u64));
             }
             Ok(()) => {}
         }
@@ -111,9 +109,9 @@ impl Session {
                 let mut ciphertext = Vec::new();
                 connection.secured.transmit(&mut ciphertext);
                 bytes.write(&ciphertext);
-                while let Some((element, octets)) = bytes.poll_data() {
-                    blocks.push(element);
-                    self.statistics.octets_sent += octets as u64;
+                while let Some(block) = bytes.poll_data(self.now) {
+                    self.statistics.octets_sent += block.octets as u64;
+                    blocks.push(block);
                 }
             }
             Carrier::Socks5(socket) => {
@@ -127,9 +125,9 @@ impl Session {
                 }
             }
         }
-        let leave = connection.is_complete();
+        let leave = connection.may_leave();
         for block in blocks {
-            self.request(Request::Data, block);
+            self.request(Request::Data(block.seq), block.element);
         }
         if leave {
             self.leave();
@@ -163,8 +161,8 @@ impl Session {
 
 impl Connection {
     /// Whether the tunnel is closed on both ends and all that we sent has arrived. Over a socket close_notify of the peer,
-    /// which follows the end of our stream, shows it; in band the last answers do.
-    pub(super) fn is_complete(&self) -> bool {
+    /// which follows the end of our stream, shows it; in band the last answers show that it has our close_notify too.
+    pub(super) fn may_leave(&self) -> bool {
         let arrived = match &self.carrier {
             Carrier::InBand(bytes) => bytes.backlog() == 0 && bytes.unacknowledged() == 0,
             Carrier::Socks5(_) => true,
