@@ -47,7 +47,10 @@ fn main() {
 }
 
 fn setup(parties: &Parties) {
-    let bound = registry::all().iter().filter(|row| row.properties().needs_binding).collect::<Vec<_>>();
+    // An argument is a part of the names of the mechanisms to measure.
+    let wanted = std::env::args().skip(1).find(|argument| !argument.starts_with('-')).unwrap_or_default();
+    let bound = registry::all().iter().filter(|row| row.properties().needs_binding);
+    let bound = bound.filter(|row| row.name().as_str().contains(&wanted)).collect::<Vec<_>>();
     let names = bound.iter().map(|row| {
         let name = row.name();
         [format!("{name}, exchange alone"), format!("{name}, tunnel"), format!("{name}, session")]

@@ -1,12 +1,12 @@
 //! `countersign connect`: opens a session with a peer who listens.
 
 use countersign::Side;
-use countersign::xmpp::driver::Driver;
 use countersign::xmpp::{InitiatorConfig, Jid};
 
-use crate::account::{AccountArgs, TunnelArgs, announce_login, endpoint, runtime};
+use crate::account::{AccountArgs, TunnelArgs, announce_login, endpoint_with, runtime};
 use crate::exit::{Exit, Failure};
 use crate::peer;
+use crate::sockets::SocketArgs;
 use crate::talk::{AtEnd, talk};
 use crate::tcp::{self, TcpArgs};
 
@@ -21,6 +21,7 @@ use crate::tcp::{self, TcpArgs};
   tar c photos | countersign connect --jid alice@home.example --to bob@home.example \\
       --account-password-file account.txt --password-file secret.txt
   countersign connect --jid alice@home.example --to bob@home.example --auth pake-psk
+  countersign connect --jid alice@home.example --to bob@home.example --direct --proxy
   countersign connect --tcp 127.0.0.1:4433 --auth tls-psk --identity alice --key-file key.txt
 
 A key for tls-psk has 32 hex digits or more: openssl rand -hex 32.
@@ -34,6 +35,8 @@ pub(crate) struct Args {
     /// The peer, user@domain or user@domain/resource
     #[arg(long, value_name = "JID", required_unless_present = "tcp", conflicts_with = "tcp")]
     to: Option<Jid>,
+    #[command(flatten)]
+    sockets: SocketArgs,
     #[command(flatten)]
     tcp: TcpArgs,
     #[command(flatten)]
@@ -57,20 +60,25 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let shared = args.tunnel.password()?;
     let runtime = runtime()?;
     let result = runtime.block_on(async {
+        let mut sockets = args.sockets.open().await?;
         let client = args.account.log_in(account_password).await?;
         let login = client.report().clone();
-        let handle = Driver::spawn(client, None);
+        let handle = sockets.spawn(client, None);
         let talked = async {
             let peer = peer::choose(&handle, to).await?;
             let config = InitiatorConfig::new(handle.own_jid().clone(), peer, shared)
                 .with_policy(policy)
                 .with_limits(args.tunnel.limits());
+            let config = match sockets.offer(&handle).await? {
+                Some(offer) => config.with_socks5(offer),
+                None => config,
+            };
             #[cfg(feature = "openssl")]
             let config = match key {
                 Some(key) => config.with_psk(key),
                 None => config,
             };
-            let stream = handle.connect(config, endpoint(Side::Client)?).await?;
+            let stream = handle.connect(config, endpoint_with(Side::Client, args.sockets.record())?).await?;
             announce_login(handle.own_jid(), &login, args.tunnel.json());
             args.tunnel.announce(&stream);
             talk(stream, AtEnd::Close).await

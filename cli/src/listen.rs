@@ -1,18 +1,19 @@
 //! `countersign listen`: waits for a peer who proves the shared password.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use countersign::guess::{GuessLimits, Guesses};
 use countersign::prep::Preparation;
 use countersign::registry::SharedPassword;
 use countersign::xmpp::client::{Greeter, available};
-use countersign::xmpp::driver::{Driver, E2eStream, Handle};
+use countersign::xmpp::driver::{E2eStream, Handle};
 use countersign::xmpp::{Acceptance, BareJid, FullJid, ResponderConfig};
 use countersign::{Side, system_rng};
 
-use crate::account::{AccountArgs, TunnelArgs, announce_login, endpoint, runtime};
+use crate::account::{AccountArgs, TunnelArgs, announce_login, endpoint_with, runtime};
 use crate::exit::{self, Failure};
 use crate::output::{self, Tone};
+use crate::sockets::SocketArgs;
 use crate::talk::{AtEnd, talk};
 use crate::tcp::{self, TcpArgs};
 
@@ -26,6 +27,7 @@ use crate::tcp::{self, TcpArgs};
   countersign listen --jid bob@biloxi.example --password-file secret.txt > backup.tar
   countersign listen --demo-server 127.0.0.1:5222 --jid bob@home.example
   countersign listen --jid bob@biloxi.example --auth pake-psk
+  countersign listen --jid bob@biloxi.example --direct=192.0.2.7:7777 --proxy=proxy.biloxi.example
   countersign listen --tcp 127.0.0.1:4433 --auth tls-psk --identity alice --key-file key.txt
 
 A key for tls-psk has 32 hex digits or more: openssl rand -hex 32.
@@ -42,6 +44,8 @@ pub(crate) struct Args {
     /// End with the first attempt, also when it fails; without this, failed attempts are shown and waiting goes on
     #[arg(long)]
     once: bool,
+    #[command(flatten)]
+    sockets: SocketArgs,
     #[command(flatten)]
     tcp: TcpArgs,
     #[command(flatten)]
@@ -62,12 +66,14 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let shared = args.tunnel.password()?;
     let runtime = runtime()?;
     let result = runtime.block_on(async {
+        let mut sockets = args.sockets.open().await?;
         let client = args.account.log_in(account_password).await?;
         let (own, login) = (client.jid().clone(), client.report().clone());
         let (limits, from) = (args.tunnel.limits(), args.from.clone());
         let guesses = Guesses::in_memory(GuessLimits::default());
+        let offer = Arc::new(OnceLock::new());
         let gate = {
-            let own = own.clone();
+            let (own, offer, record) = (own.clone(), offer.clone(), args.sockets.record());
             move |peer: &FullJid| {
                 let peer = peer.to_bare();
                 if from.as_ref().is_some_and(|from| *from != peer) {
@@ -79,17 +85,24 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
                     .with_policy(policy.clone())
                     .with_limits(limits.clone())
                     .with_guesses(guesses.clone());
+                let config = match offer.get() {
+                    Some(offer) => config.with_socks5(Clone::clone(offer)),
+                    None => config,
+                };
                 #[cfg(feature = "openssl")]
                 let config = match &key {
                     Some(key) => config.with_psk(key.clone()),
                     None => config,
                 };
-                let endpoint = endpoint(Side::Server).ok()?;
+                let endpoint = endpoint_with(Side::Server, record).ok()?;
                 Some(Acceptance { config, endpoint, rng: Box::new(system_rng()) })
             }
         };
-        let handle = Driver::spawn(client, Some(Box::new(gate)));
+        let handle = sockets.spawn(client, Some(Box::new(gate)));
         let talked = async {
+            if let Some(found) = sockets.offer(&handle).await? {
+                let _ = offer.set(found);
+            }
             handle.send_stanza(available()).await?;
             announce_login(&own, &login, args.tunnel.json());
             output::note(Tone::Good, "listening:", format_args!("as {own}"));

@@ -16,6 +16,7 @@ mod output;
 mod password;
 mod peer;
 mod serve;
+mod sockets;
 mod talk;
 mod tcp;
 mod vectors;

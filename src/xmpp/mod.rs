@@ -69,11 +69,13 @@ mod iq;
 pub mod jingle;
 pub mod ns;
 mod profile;
+pub mod s5b;
 pub mod sasl;
 pub mod sasl2;
 #[cfg(feature = "demo-server")]
 pub mod server;
 pub mod session;
+pub mod socks5;
 pub mod stream;
 mod window;
 #[cfg(feature = "tokio")]
@@ -81,7 +83,7 @@ mod wire;
 mod xml;
 
 pub use host::{Acceptance, Gate, Host, HostEvent, SESSIONS_MAX, SessionId};
-pub use jid::{BareJid, FullJid, Jid};
+pub use jid::{BareJid, Error as JidError, FullJid, Jid};
 pub use minidom::Element;
 pub use profile::Profile;
 pub use session::{Established, Event, InitiatorConfig, ResponderConfig, Session, Statistics};

@@ -85,11 +85,13 @@ pub(crate) struct Ports {
     pub(crate) direct: u16,
     /// Other servers.
     pub(crate) servers: u16,
+    /// The proxy for bytestreams, where there is one.
+    pub(crate) proxy: u16,
 }
 
 impl Ports {
     pub(crate) fn free() -> Self {
-        Self { clients: free_port(), direct: free_port(), servers: free_port() }
+        Self { clients: free_port(), direct: free_port(), servers: free_port(), proxy: free_port() }
     }
 }
 
@@ -198,8 +200,12 @@ s2s_secure_auth = true
 {dns}
 {limits}
 ssl = {{ certificate = "{certificate}", key = "{key}", cafile = "{authorities}" }}
+proxy65_ports = {{ {proxy} }}
 VirtualHost "{domain}"
+Component "proxy.{domain}" "proxy65"
+  proxy65_address = "127.0.0.1"
 "#,
+                proxy = ports.proxy,
                 clients = ports.clients,
                 direct = ports.direct,
                 servers = ports.servers,

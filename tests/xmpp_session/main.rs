@@ -15,5 +15,6 @@ mod kit;
 mod net;
 mod robustness;
 mod slow;
+mod sockets;
 mod volume;
 mod wire;

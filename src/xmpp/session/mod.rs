@@ -15,7 +15,7 @@ use crate::tls::{self, Endpoint};
 use super::ibb::{self, Bytestream};
 use super::iq::{self, Envelope, Incoming, Kind, Refusal, Sender};
 use super::jingle::{self, Jingle, Reason, Security};
-use super::{Limits, disco, ns, stream};
+use super::{Limits, disco, ns, s5b, stream};
 
 mod config;
 mod direct;
@@ -31,6 +31,8 @@ mod recording;
 mod responder;
 pub mod rules;
 mod secured;
+mod sockets;
+mod socks5;
 mod timing;
 mod transfer;
 
@@ -39,9 +41,12 @@ pub(super) use negotiation::unknown_session;
 pub use octets::{OCTETS_MAX, OCTETS_SENT};
 
 pub use config::{Established, Event, InitiatorConfig, ResponderConfig, Statistics};
+pub use sockets::{LAST_WORDS, NUDGE_AFTER};
+pub use socks5::{Dial, SocketId, SocketRequest};
 
 use methods::Acceptable;
 use secured::Secured;
+use sockets::{Ending, Negotiating, Replacing, Socket};
 use timing::later;
 
 /// Blocks that may be on the way without an answer. A peer that sends more of them while we hold answers back is cut off.
@@ -65,6 +70,11 @@ pub struct Session {
     /// The authentication has succeeded.
     verified: bool,
     outbox: VecDeque<Element>,
+    /// SOCKS5 bytestreams were offered.
+    socks5: bool,
+    sockets: VecDeque<SocketRequest>,
+    /// Half of what ends the session has happened; the other half is due then.
+    ending: Option<(Ending, Instant)>,
     /// With the plaintext octets that each took.
     events: VecDeque<(Event, usize)>,
     /// Requests without an answer: what they were, and when the answer is due.
@@ -92,6 +102,10 @@ enum Phase {
     Discovering(Box<Discovering>),
     /// Initiator: waits for session-accept.
     Offering(Box<Offering>),
+    /// Offer and answer are known; both sides look for a connection.
+    Negotiating(Box<Negotiating>),
+    /// Initiator: there is none; waits for transport-accept.
+    Replacing(Box<Replacing>),
     /// Initiator: waits for the answer to `<open/>`.
     Opening(Box<Connection>),
     /// Responder: waits for `<open/>`.
@@ -114,15 +128,23 @@ struct Offering {
     endpoint: Box<dyn Endpoint>,
     security: Security,
     stream: String,
+    /// What was offered besides, in place of it.
+    talks: Option<Box<socks5::Talks>>,
     #[cfg(feature = "openssl")]
     prepared: in_tls::Prepared,
 }
 
 struct Connection {
     secured: Secured,
-    bytes: Bytestream,
+    carrier: Carrier,
     /// We ended the stream first, so we close the rest as well.
     closer: bool,
+}
+
+/// What takes octets to the peer.
+enum Carrier {
+    InBand(Bytestream),
+    Socks5(Socket),
 }
 
 enum Leaving {
@@ -142,6 +164,7 @@ enum Request {
     Disco,
     Initiate,
     Accept,
+    Transport,
     Open,
     /// With the number of the block.
     Data(u16),
@@ -233,6 +256,9 @@ impl Session {
             phase,
             verified: false,
             outbox: VecDeque::new(),
+            socks5: false,
+            sockets: VecDeque::new(),
+            ending: None,
             events: VecDeque::new(),
             requests: BTreeMap::new(),
             requests_made: 0,
@@ -252,7 +278,12 @@ impl Session {
     /// Takes a stanza that came over the servers. True when it belongs to this session, by its identifiers and by
     /// the full JID it comes from.
     pub fn handle(&mut self, stanza: &Element, now: Instant) -> bool {
-        let Some(Envelope { from, to, id, kind }) = Envelope::open(stanza) else { return false };
+        let Some(envelope) = Envelope::open(stanza) else { return false };
+        if self.is_activation(&envelope, now) {
+            self.pump();
+            return true;
+        }
+        let Envelope { from, to, id, kind } = envelope;
         if from.is_none() || !secured::are([from, to], [&self.peer, &self.own]) {
             return false;
         }
@@ -451,7 +482,7 @@ impl Session {
     /// Octets that wait to be sent.
     fn backlog(&self) -> Result<usize> {
         match &self.phase {
-            Phase::Connected(connection) if connection.secured.may_send() => Ok(connection.bytes.backlog()),
+            Phase::Connected(connection) if connection.secured.may_send() => Ok(connection.backlog()),
             _ => Err(Error::new(&rules::NOT_OPEN)),
         }
     }
@@ -493,7 +524,7 @@ impl Session {
         let set = request != Request::Disco;
         self.outbox.push_back(self.sender.request(set, &id, payload));
         self.requests.insert(id, (request, later(self.now, self.limits.reply)));
-        self.asked |= request != Request::Ping;
+        self.asked |= !matches!(request, Request::Ping | Request::Transport);
     }
 
     fn acknowledge(&mut self, id: &str) {
@@ -521,7 +552,10 @@ impl Session {
             (Request::Disco, Phase::Discovering(discovering)) => {
                 self.round_trip();
                 match disco::check(payload) {
-                    Ok(()) => self.offer(*discovering),
+                    Ok(()) => {
+                        let socks5 = payload.is_some_and(|answer| disco::names(answer, ns::JINGLE_S5B));
+                        self.offer(*discovering, socks5);
+                    }
                     Err(error) => self.end(Event::Failed(error)),
                 }
             }
@@ -530,11 +564,12 @@ impl Session {
                 self.phase = Phase::Connected(connection);
             }
             (Request::Data(seq), Phase::Connected(mut connection)) => {
-                connection.bytes.acknowledged(seq, self.now);
-                // The answers to earlier blocks were lost.
-                let bytes = &connection.bytes;
-                self.requests
-                    .retain(|_, (of, _)| !matches!(of, Request::Data(seq) if !bytes.is_on_the_way(*seq)));
+                if let Carrier::InBand(bytes) = &mut connection.carrier {
+                    bytes.acknowledged(seq, self.now);
+                    // The answers to earlier blocks were lost.
+                    self.requests
+                        .retain(|_, (of, _)| !matches!(of, Request::Data(seq) if !bytes.is_on_the_way(*seq)));
+                }
                 self.phase = Phase::Connected(connection);
             }
             (Request::Ping, other) => {
@@ -595,8 +630,10 @@ impl Session {
             return self.end(Event::Closed);
         }
         self.pump();
-        if let (Phase::Connected(connection), Reason::FailedTransport) = (&self.phase, reason(&error, true)) {
-            let close = connection.bytes.close();
+        if let (Phase::Connected(connection), Reason::FailedTransport) = (&self.phase, reason(&error, true))
+            && let Carrier::InBand(bytes) = &connection.carrier
+        {
+            let close = bytes.close();
             self.request(Request::Close, close);
         }
         self.fail_without_stream(error);
@@ -615,7 +652,8 @@ impl Session {
 
     /// Nothing more happens, except that late answers are taken and late requests refused.
     fn end(&mut self, event: Event) {
-        self.phase = Phase::Ended;
+        let phase = std::mem::replace(&mut self.phase, Phase::Ended);
+        self.hang_up(phase);
         self.deadline = None;
         self.acknowledge_held();
         self.tell(event, 0);
@@ -647,7 +685,11 @@ fn reason(error: &Error, live: bool) -> Reason {
         Reason::UnsupportedTransports
     } else if is(&jingle::rules::OTHER_CONTENT) || is(&jingle::rules::BLOCK_SIZE) {
         Reason::IncompatibleParameters
-    } else if ibb::is_to_blame(error) || is(&rules::CUT_SHORT) || is(&rules::REFUSED) {
+    } else if ibb::is_to_blame(error)
+        || s5b::is_to_blame(error)
+        || is(&rules::CUT_SHORT)
+        || is(&rules::REFUSED)
+    {
         Reason::FailedTransport
     } else if live && !is(&tls::rules::HANDSHAKE) && !is(&tls::rules::ALERT) {
         Reason::FailedApplication
