@@ -50,7 +50,7 @@ pub(crate) fn per_pair<T>(name: &str, make: impl Fn() -> T) {
 }
 
 /// Octets of resident memory, where the system tells.
-fn resident() -> Option<usize> {
+pub(crate) fn resident() -> Option<usize> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     line.trim().strip_suffix(" kB")?.parse::<usize>().ok().map(|kibibytes| kibibytes * 1024)

@@ -47,6 +47,9 @@ pub const OUTSIDE_MAX: usize = 64;
 /// Stanzas that wait for the XMPP connection; while there are as many, nothing is received and no request taken.
 pub const BACKLOG_MAX: usize = 1024;
 
+/// Stanzas that are handed to the XMPP connection at once.
+pub const SENT_AT_ONCE: usize = 16;
+
 /// Octets of [`E2eStream::write_bytes`] that are handed over at once.
 pub const WRITE_CHUNK: usize = 64 * 1024;
 
@@ -121,6 +124,19 @@ pub trait StanzaSender: Send + 'static {
     /// When the connection is over. The driver then ends.
     fn send(&mut self, stanza: Element) -> impl Future<Output = Result<()>> + Send;
 
+    /// Sends several, one after the other; a connection may write them together.
+    ///
+    /// # Errors
+    /// As [`StanzaSender::send`]. Some may have been sent.
+    fn send_all(&mut self, stanzas: Vec<Element>) -> impl Future<Output = Result<()>> + Send {
+        async move {
+            for stanza in stanzas {
+                self.send(stanza).await?;
+            }
+            Ok(())
+        }
+    }
+
     /// Closes the stream.
     ///
     /// # Errors
@@ -176,7 +192,7 @@ impl Driver {
         let (requests, requested) = mpsc::channel(REQUESTS_MAX);
         let (accepted, incoming) = mpsc::channel(ACCEPTED_MAX);
         let (outside, stanzas) = mpsc::channel(OUTSIDE_MAX);
-        let (outgoing, to_send) = mpsc::channel(1);
+        let (outgoing, to_send) = mpsc::channel(SENT_AT_ONCE);
         let ended = Arc::new(OnceLock::new());
         let host = Host::new(own.clone(), gate);
         let task = Task {
@@ -534,10 +550,13 @@ struct Task {
 
 /// Hands stanzas to the connection, so that receiving never waits for sending.
 async fn write<S: StanzaSender>(mut sender: S, mut to_send: mpsc::Receiver<Element>) -> Result<()> {
-    while let Some(stanza) = to_send.recv().await {
-        sender.send(stanza).await?;
+    loop {
+        let mut stanzas = Vec::new();
+        if to_send.recv_many(&mut stanzas, SENT_AT_ONCE).await == 0 {
+            return sender.close().await;
+        }
+        sender.send_all(stanzas).await?;
     }
-    sender.close().await
 }
 
 impl Task {
@@ -582,10 +601,12 @@ impl Task {
             let has_room = self.backlog.len() < BACKLOG_MAX;
             tokio::select! {
                 permit = outgoing.reserve(), if !self.backlog.is_empty() => {
-                    match (permit, self.backlog.pop_front()) {
-                        (Ok(permit), Some(stanza)) => permit.send(stanza),
-                        // The writer has ended, and will tell why.
-                        _ => return Ok(()),
+                    // The writer has ended, and will tell why.
+                    let Ok(mut permit) = permit else { return Ok(()) };
+                    while let Some(stanza) = self.backlog.pop_front() {
+                        permit.send(stanza);
+                        let Ok(next) = outgoing.try_reserve() else { break };
+                        permit = next;
                     }
                 }
                 stanza = receiver.recv(), if has_room => {

@@ -216,6 +216,14 @@ impl<S: AsyncRead + AsyncWrite + Send + 'static> StanzaSender for Sender<S> {
         self.send_element(&stanza).await
     }
 
+    async fn send_all(&mut self, stanzas: Vec<Element>) -> Result<()> {
+        let mut octets = Vec::new();
+        for stanza in stanzas {
+            octets.append(&mut to_octets(&stanza)?);
+        }
+        self.write(&octets).await
+    }
+
     async fn close(mut self) -> Result<()> {
         self.write(CLOSE).await?;
         self.io.shutdown().await.map_err(|error| io_error(&rules::LOST, &error))

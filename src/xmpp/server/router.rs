@@ -20,6 +20,9 @@ pub const QUEUE_STANZAS: usize = 256;
 /// Most octets that wait for one slow client.
 pub const QUEUE_OCTETS: usize = 1024 * 1024;
 
+/// Octets after which no further stanza is written together with those before it.
+const SENT_AT_ONCE: usize = 64 * 1024;
+
 /// Most resources of one account at a time.
 pub const RESOURCES_MAX: usize = 16;
 
@@ -63,11 +66,16 @@ impl Outgoing {
 }
 
 impl Waiting {
-    /// The next octets to send. Cancel safe.
+    /// The next octets to send: a stanza, and those that wait behind it while they are few. Cancel safe.
     pub(super) async fn next(&mut self) -> Option<Vec<u8>> {
-        let stanza = self.queue.recv().await?;
-        self.waiting.fetch_sub(stanza.len(), Ordering::Relaxed);
-        Some(stanza)
+        let mut octets = self.queue.recv().await?;
+        while octets.len() < SENT_AT_ONCE
+            && let Ok(mut stanza) = self.queue.try_recv()
+        {
+            octets.append(&mut stanza);
+        }
+        self.waiting.fetch_sub(octets.len(), Ordering::Relaxed);
+        Some(octets)
     }
 
     /// Notified when the client has been too slow.
