@@ -13,6 +13,7 @@ use sha2::{Sha256, Sha384};
 use super::capture::{
     CLIENT_HELLO, CLIENT_KEY_EXCHANGE, Capture, EXTENSION_EXTENDED_MASTER_SECRET, Hello, SERVER_HELLO,
 };
+use super::lanes::{PrfOutputs, tls12_prf_many};
 use super::work::{GuessWork, Unit, blocks, hmac};
 use super::{Exposure, Found, Oracle, Situation, Verdict, batch, rules};
 use crate::error::{Error, Result};
@@ -23,7 +24,10 @@ const PSK_MAX: usize = 65_535;
 const BATCH: usize = 256;
 
 /// Header of a Finished message with its 12 octets.
-const FINISHED_HEADER: [u8; 4] = [20, 0, 0, 12];
+const FINISHED_HEADER: [u8; 4] = [20, 0, 0, FINISHED_LEN as u8];
+
+/// Octets of its value (RFC 5246 section 7.4.9).
+const FINISHED_LEN: usize = 12;
 
 const MASTER_LEN: usize = 48;
 
@@ -119,12 +123,15 @@ impl Prf {
         }
     }
 
-    /// The outputs of P_hash (RFC 5246 section 5) whose numbers are given, ascending, each in its place.
-    fn expand(self, secret: &[u8], seed: &[u8], needed: &[usize], out: &mut [u8]) {
+    /// The outputs of P_hash (RFC 5246 section 5) whose numbers are given, ascending, each in its place. SHA-256
+    /// runs in lanes; the suites with SHA-384 are too rare to have any.
+    fn expand(self, secrets: &[&[u8]], seed: &[u8], needed: &[usize]) -> Vec<PrfOutputs> {
+        let mut out = Vec::with_capacity(secrets.len());
         match self {
-            Self::Sha256 => expand::<Hmac<Sha256>>(secret, seed, needed, out),
-            Self::Sha384 => expand::<Hmac<Sha384>>(secret, seed, needed, out),
+            Self::Sha256 => tls12_prf_many(secrets, seed, needed, &mut out),
+            Self::Sha384 => out.extend(secrets.iter().map(|secret| expand_sha384(secret, seed, needed))),
         }
+        out
     }
 
     /// Compressions that this takes.
@@ -138,8 +145,9 @@ impl Prf {
     }
 }
 
-fn expand<M: Mac + KeyInit + Clone>(secret: &[u8], seed: &[u8], needed: &[usize], out: &mut [u8]) {
-    let keyed = <M as KeyInit>::new_from_slice(secret).expect("HMAC takes keys of any length");
+fn expand_sha384(secret: &[u8], seed: &[u8], needed: &[usize]) -> PrfOutputs {
+    let keyed = <Hmac<Sha384> as KeyInit>::new_from_slice(secret).expect("HMAC takes keys of any length");
+    let mut outputs = [0; size_of::<PrfOutputs>()];
     let mut a = keyed.clone().chain_update(seed).finalize().into_bytes();
     let mut number = 0;
     for &wanted in needed {
@@ -148,10 +156,10 @@ fn expand<M: Mac + KeyInit + Clone>(secret: &[u8], seed: &[u8], needed: &[usize]
             number += 1;
         }
         let output = keyed.clone().chain_update(&a).chain_update(seed).finalize().into_bytes();
-        let place = &mut out[number * output.len()..];
-        let len = place.len().min(output.len());
-        place[..len].copy_from_slice(&output[..len]);
+        let place = outputs[number * output.len()..].iter_mut();
+        place.zip(&output).for_each(|(place, octet)| *place = *octet);
     }
+    outputs
 }
 
 /// What a handshake without binders is worth.
@@ -232,17 +240,8 @@ impl Finished {
         [&len(other), &other[..], &len(psk), psk].concat()
     }
 
-    fn master(&self, psk: &[u8]) -> [u8; MASTER_LEN] {
-        let mut master = [0; MASTER_LEN];
-        self.suite.prf.expand(&self.premaster(psk), &self.master_seed, self.master_blocks(), &mut master);
-        master
-    }
-
-    /// The first 16 octets of the client's Finished under the keys of this master secret.
-    fn decrypted(&self, master: &[u8; MASTER_LEN]) -> [u8; 16] {
-        const KEY_BLOCK_MAX: usize = 3 * 48;
-        let mut key_block = [0; KEY_BLOCK_MAX];
-        self.suite.prf.expand(master, &self.key_seed, &self.key_blocks, &mut key_block);
+    /// The first 16 octets of the client's Finished under the keys of this key block.
+    fn decrypted(&self, key_block: &PrfOutputs) -> [u8; 16] {
         let (key_at, nonce_at) = self.suite.places();
         let key = &key_block[key_at..key_at + self.suite.key_len];
         let (public, sent) = self.start.split_at(self.start.len() - 16);
@@ -260,12 +259,6 @@ impl Finished {
         }
         encrypt(key, &mut block);
         xor(&block, sent)
-    }
-
-    fn value(&self, master: &[u8; MASTER_LEN]) -> [u8; 12] {
-        let mut value = [0; 12];
-        self.suite.prf.expand(master, &self.finished_seed, &[0], &mut value);
-        value
     }
 }
 
@@ -297,11 +290,17 @@ impl Oracle for Finished {
 
     fn try_passwords(&self, candidates: &[&[u8]]) -> Result<Option<Found>> {
         batch::raw(PSK_MAX, candidates, |psks| {
-            Ok(psks.iter().enumerate().find_map(|(index, psk)| {
-                let master = self.master(psk);
-                let decrypted = self.decrypted(&master);
+            let prf = self.suite.prf;
+            let premasters = psks.iter().map(|psk| self.premaster(psk)).collect::<Vec<_>>();
+            let premasters = premasters.iter().map(Vec::as_slice).collect::<Vec<_>>();
+            let masters = prf.expand(&premasters, &self.master_seed, self.master_blocks());
+            let masters = masters.iter().map(|master| &master[..MASTER_LEN]).collect::<Vec<_>>();
+            let key_blocks = prf.expand(&masters, &self.key_seed, &self.key_blocks);
+            Ok(key_blocks.iter().enumerate().find_map(|(index, key_block)| {
+                let decrypted = self.decrypted(key_block);
                 let value = decrypted.strip_prefix(&FINISHED_HEADER)?;
-                Found::at(index, value, &self.value(&master))
+                let expected = prf.expand(&[masters[index]], &self.finished_seed, &[0]);
+                Found::at(index, value, &expected[0][..FINISHED_LEN])
             }))
         })
     }
