@@ -4,8 +4,12 @@
 //! The first 16 octets of the client's first encrypted message are the header of Finished and its value. Their
 //! decryption filters the guesses; the value itself is computed for the one in 2^32 that passes.
 
+use std::ops::Range;
+
 use aes::cipher::{BlockCipherDecrypt, BlockCipherEncrypt};
 use aes::{Aes128, Aes256, Block};
+use chacha20::ChaCha20;
+use chacha20::cipher::{KeyIvInit, StreamCipher, StreamCipherSeek};
 use digest::Digest;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Sha256, Sha384};
@@ -44,6 +48,7 @@ enum KeyExchange {
 enum Mode {
     Gcm,
     Ccm,
+    ChaCha20,
     /// With this many octets of MAC key.
     Cbc(usize),
 }
@@ -63,7 +68,7 @@ struct Suite {
 }
 
 impl Suite {
-    /// RFC 4279, 4785, 5487, 5489, 6655, 8442.
+    /// RFC 4279, 4785, 5487, 5489, 6655, 7905, 8442.
     fn find(number: u16) -> Option<Self> {
         use KeyExchange::{DiffieHellman, Plain};
         use Prf::{Sha256, Sha384};
@@ -84,16 +89,20 @@ impl Suite {
             0x00b3 | 0xc038 => (DiffieHellman, Sha384, 32, Mode::Cbc(48)),
             0xc0a6 | 0xc0aa | 0xd003 | 0xd005 => (DiffieHellman, Sha256, 16, Mode::Ccm),
             0xc0a7 | 0xc0ab => (DiffieHellman, Sha256, 32, Mode::Ccm),
+            0xccab => (Plain, Sha256, 32, Mode::ChaCha20),
+            0xccac | 0xccad => (DiffieHellman, Sha256, 32, Mode::ChaCha20),
             _ => return None,
         };
         Some(Self { key_exchange, prf, key_len, mode })
     }
 
-    /// Where in the key block the client's key and its fixed part of the nonce begin.
-    fn places(self) -> (usize, Option<usize>) {
+    /// Where in the key block the client's key begins, and where its fixed part of the nonce is.
+    fn places(self) -> (usize, Range<usize>) {
+        let nonce = 2 * self.key_len;
         match self.mode {
-            Mode::Cbc(mac_len) => (2 * mac_len, None),
-            Mode::Gcm | Mode::Ccm => (0, Some(2 * self.key_len)),
+            Mode::Cbc(mac_len) => (2 * mac_len, 0..0),
+            Mode::Gcm | Mode::Ccm => (0, nonce..nonce + 4),
+            Mode::ChaCha20 => (0, nonce..nonce + 12),
         }
     }
 
@@ -102,7 +111,7 @@ impl Suite {
         let len = self.prf.output_len();
         let (key, nonce) = self.places();
         let mut needed = (key / len..=(key + self.key_len - 1) / len).collect::<Vec<_>>();
-        needed.extend(nonce.into_iter().flat_map(|at| at / len..=(at + 3) / len));
+        needed.extend(nonce.start / len..nonce.end.div_ceil(len));
         needed.dedup();
         needed
     }
@@ -184,6 +193,7 @@ pub(super) fn exposure(
     let finished = capture.finished().ok_or_else(none)?;
     let start = match suite.mode {
         Mode::Gcm | Mode::Ccm => finished.get(..8 + 16),
+        Mode::ChaCha20 => finished.get(..16),
         Mode::Cbc(_) => finished.get(..16 + 16),
     };
     let transcript_hash = suite.prf.digest(capture.messages());
@@ -214,7 +224,7 @@ struct Finished {
     key_seed: Vec<u8>,
     finished_seed: Vec<u8>,
     key_blocks: Vec<usize>,
-    /// Nonce or initial vector, then the first 16 octets that are encrypted.
+    /// Nonce or initial vector where they are sent, then the first 16 octets that are encrypted.
     start: Vec<u8>,
 }
 
@@ -245,13 +255,21 @@ impl Finished {
         let (key_at, nonce_at) = self.suite.places();
         let key = &key_block[key_at..key_at + self.suite.key_len];
         let (public, sent) = self.start.split_at(self.start.len() - 16);
-        let fixed = nonce_at.map_or(&[][..], |at| &key_block[at..at + 4]);
+        let fixed = &key_block[nonce_at];
         let mut block = Block::default();
         match self.suite.mode {
             Mode::Cbc(_) => {
                 block.copy_from_slice(sent);
                 decrypt(key, &mut block);
                 return xor(&block, public);
+            }
+            // The nonce of record 0 is the fixed part as it stands; the first block of key stream keys the tag.
+            Mode::ChaCha20 => {
+                block.copy_from_slice(sent);
+                let mut cipher = ChaCha20::new_from_slices(key, fixed).expect("32 octets and 12");
+                cipher.seek(64_u32);
+                cipher.apply_keystream(&mut block);
+                return block.into();
             }
             // The second counter block: the first one masks the tag.
             Mode::Gcm => block.copy_from_slice(&[fixed, public, &[0, 0, 0, 2]].concat()),

@@ -11,5 +11,7 @@ mod identities;
 #[cfg(all(feature = "openssl", feature = "cpace"))]
 mod in_tls;
 mod kit;
+#[cfg(feature = "dictionary")]
+mod recordings;
 mod volume;
 mod wire;
