@@ -11,13 +11,12 @@
 //!                                                 <------   iq set session-accept + <security/>
 //!    iq set    IBB <open/>                        ------>
 //!    ============ TLS 1.3 records, base64 in IBB <data/>, each acknowledged ============
-//!    <stream:stream from= to=>                    ------>
+//!    <stream:stream from= to=>, <authenticate/>     ------>
 //!                                                 <------   <stream:stream id=>, <stream:features> mechanisms
-//!    <auth/> … <response/>                        ------>   bound to tls-exporter, over both <security/> elements
-//!                                                 <------   <challenge/> … <success/>
-//!    ------------ both sides are verified: from here on stanzas may pass ------------
-//!    <stream:stream>                              ------>
-//!                                                 <------   <stream:stream>, <stream:features/>
+//!                                                 <------   <challenge/>
+//!    <response/> …                                ------>   bound to tls-exporter, over both <security/> elements
+//!                                                 <------   <success/>, <stream:features/>
+//!    ------------ both sides are verified: from here on stanzas may pass, and octets ------------
 //!    <message/>, <iq/>, <presence/>               <----->
 //!    </stream:stream>, then close_notify          <----->
 //!    ===================================================================================
@@ -70,6 +69,7 @@ pub mod ibb;
 mod iq;
 pub mod jingle;
 pub mod ns;
+mod profile;
 pub mod sasl;
 pub mod sasl2;
 #[cfg(feature = "demo-server")]
@@ -83,6 +83,7 @@ mod xml;
 pub use host::{Acceptance, Gate, Host, HostEvent, SESSIONS_MAX, SessionId};
 pub use jid::{BareJid, FullJid, Jid};
 pub use minidom::Element;
+pub use profile::Profile;
 pub use session::{Established, Event, InitiatorConfig, ResponderConfig, Session, Statistics};
 
 /// Most octets of one stanza, or of one stream header.

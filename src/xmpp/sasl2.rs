@@ -1,5 +1,5 @@
 //! The elements of SASL2 (XEP-0388), with as much of Bind 2 (XEP-0386) as it takes to get a resource on the way. Codec
-//! only, and the client's side only.
+//! only.
 
 use jid::Jid;
 use minidom::Element;
@@ -11,6 +11,7 @@ use crate::sasl::{self, Condition};
 use super::attribute::set_attribute;
 use super::ns;
 use super::sasl::failure_condition;
+use super::xml::Reader;
 
 /// Rules of this module.
 pub mod rules {
@@ -88,8 +89,9 @@ pub enum ClientMessage {
         mechanism: MechanismName,
         /// The initial response; an empty one is an empty element.
         initial: Option<Vec<u8>>,
-        /// What the client is called. No identifier goes with it: it would tell the server which device this is.
-        software: String,
+        /// What the client is called, where it says so. No identifier goes with it: it would tell the server which
+        /// device this is.
+        software: Option<String>,
         /// Asks for a resource that begins with this.
         bind: Option<String>,
     },
@@ -110,8 +112,10 @@ impl ClientMessage {
                 if let Some(initial) = initial {
                     element.append_child(with_text("initial-response", &encode(initial)));
                 }
-                let agent = Element::builder("user-agent", ns::SASL2).append(with_text("software", software));
-                element.append_child(agent.build());
+                if let Some(software) = software {
+                    let agent = Element::builder("user-agent", ns::SASL2);
+                    element.append_child(agent.append(with_text("software", software)).build());
+                }
                 if let Some(tag) = bind {
                     let mut name = Element::bare("tag", ns::BIND2);
                     name.append_text(tag.as_str());
@@ -121,6 +125,32 @@ impl ClientMessage {
             }
             Self::Response(message) => with_text("response", &encode(message)),
             Self::Abort => Element::bare("abort", ns::SASL2),
+        }
+    }
+
+    /// Parses strictly what the exchange depends on, and ignores what else is asked for.
+    ///
+    /// # Errors
+    /// [`rules::MALFORMED`]; as [`sasl::decode`]; [`crate::mechanism::rules::BAD_NAME`].
+    pub fn from_element(element: &Element) -> Result<Self> {
+        let message = Reader::new(element, element.name(), ns::SASL2, &rules::MALFORMED)?;
+        match element.name() {
+            "authenticate" => {
+                let agent = only(element, "user-agent")?;
+                let software = agent.map(|agent| only(agent, "software")).transpose()?.flatten();
+                let tag =
+                    element.get_child("bind", ns::BIND2).and_then(|bind| bind.get_child("tag", ns::BIND2));
+                Ok(Self::Authenticate {
+                    mechanism: message.attribute("mechanism")?.parse()?,
+                    initial: only(element, "initial-response")?.map(decode).transpose()?,
+                    software: software.map(Element::text),
+                    bind: tag.map(Element::text),
+                })
+            }
+            "response" => Ok(Self::Response(decode(element)?)),
+            // With a text, or a reason of some application.
+            "abort" => Ok(Self::Abort),
+            other => Err(message.broken(other)),
         }
     }
 }
@@ -147,6 +177,39 @@ pub enum ServerMessage {
 }
 
 impl ServerMessage {
+    /// The element.
+    #[must_use]
+    pub fn to_element(&self) -> Element {
+        match self {
+            Self::Challenge(message) => with_text("challenge", &encode(message)),
+            Self::Success { additional, identity, bound } => {
+                let mut element = Element::bare("success", ns::SASL2);
+                if let Some(additional) = additional {
+                    element.append_child(with_text("additional-data", &encode(additional)));
+                }
+                element.append_child(with_text("authorization-identifier", identity.as_str()));
+                if *bound {
+                    element.append_child(Element::bare("bound", ns::BIND2));
+                }
+                element
+            }
+            Self::Failure(condition) => {
+                let mut element = Element::bare("failure", ns::SASL2);
+                element.append_child(Element::bare(condition.name(), ns::SASL));
+                element
+            }
+            Self::Continue(tasks) => {
+                let mut list = Element::bare("tasks", ns::SASL2);
+                for task in tasks {
+                    list.append_child(with_text("task", task));
+                }
+                let mut element = Element::bare("continue", ns::SASL2);
+                element.append_child(list);
+                element
+            }
+        }
+    }
+
     /// Parses strictly what the login depends on, and ignores what else came of it.
     ///
     /// # Errors
@@ -234,11 +297,18 @@ mod tests {
         let authenticate = |initial: Option<&[u8]>, bind: Option<&str>| ClientMessage::Authenticate {
             mechanism: name("SCRAM-SHA-1"),
             initial: initial.map(<[u8]>::to_vec),
-            software: "e2ecat".into(),
+            software: Some("e2ecat".into()),
             bind: bind.map(str::to_owned),
+        };
+        let silent = ClientMessage::Authenticate {
+            mechanism: name("SCRAM-SHA-1"),
+            initial: Some(b"abc".to_vec()),
+            software: None,
+            bind: None,
         };
         let agent = "<user-agent><software>e2ecat</software></user-agent>";
         for (message, inside) in [
+            (silent, "<initial-response>YWJj</initial-response>".to_owned()),
             (authenticate(None, None), agent.to_owned()),
             (authenticate(Some(b""), None), format!("<initial-response/>{agent}")),
             (
@@ -253,6 +323,7 @@ mod tests {
                 "<authenticate xmlns='urn:xmpp:sasl:2' mechanism='SCRAM-SHA-1'>{inside}</authenticate>"
             );
             assert_eq!(message.to_element(), literal.parse().unwrap());
+            assert_eq!(ClientMessage::from_element(&message.to_element()).unwrap(), message);
         }
         for (message, literal) in [
             (ClientMessage::Response(b"abc".to_vec()), "<response xmlns='urn:xmpp:sasl:2'>YWJj</response>"),
@@ -260,6 +331,57 @@ mod tests {
             (ClientMessage::Abort, "<abort xmlns='urn:xmpp:sasl:2'/>"),
         ] {
             assert_eq!(message.to_element(), literal.parse().unwrap());
+            assert_eq!(ClientMessage::from_element(&message.to_element()).unwrap(), message);
+        }
+    }
+
+    #[test]
+    fn malformed_client_messages_are_refused() {
+        for literal in [
+            "<authenticate xmlns='urn:xmpp:sasl:2'/>",
+            "<authenticate xmlns='urn:xmpp:sasl:2' mechanism='X'><initial-response>=</initial-response></authenticate>",
+            "<authenticate xmlns='urn:xmpp:sasl:2' mechanism='X'><initial-response/><initial-response/></authenticate>",
+            "<authenticate xmlns='urn:xmpp:sasl:2' mechanism='X'><user-agent/><user-agent/></authenticate>",
+            "<response xmlns='urn:xmpp:sasl:2'>=</response>",
+            "<response xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>YWJj</response>",
+            "<auth xmlns='urn:xmpp:sasl:2' mechanism='X'/>",
+        ] {
+            let error = ClientMessage::from_element(&literal.parse().unwrap()).unwrap_err();
+            assert!(error.is(&rules::MALFORMED), "{literal}");
+        }
+        let small = "<authenticate xmlns='urn:xmpp:sasl:2' mechanism='scram'/>";
+        let error = ClientMessage::from_element(&small.parse().unwrap()).unwrap_err();
+        assert!(error.is(&crate::mechanism::rules::BAD_NAME));
+    }
+
+    #[test]
+    fn server_messages_both_ways() {
+        let jid = || Jid::new("a@x/tag~1").unwrap();
+        for (message, literal) in [
+            (
+                ServerMessage::Challenge(b"abc".to_vec()),
+                "<challenge xmlns='urn:xmpp:sasl:2'>YWJj</challenge>",
+            ),
+            (
+                ServerMessage::Success { additional: None, identity: jid(), bound: false },
+                "<success xmlns='urn:xmpp:sasl:2'><authorization-identifier>a@x/tag~1</authorization-identifier></success>",
+            ),
+            (
+                ServerMessage::Success { additional: Some(vec![]), identity: jid(), bound: true },
+                "<success xmlns='urn:xmpp:sasl:2'><additional-data/>\
+                 <authorization-identifier>a@x/tag~1</authorization-identifier><bound xmlns='urn:xmpp:bind:0'/></success>",
+            ),
+            (
+                ServerMessage::Failure(Condition::Aborted),
+                "<failure xmlns='urn:xmpp:sasl:2'><aborted xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/></failure>",
+            ),
+            (
+                ServerMessage::Continue(vec!["TOTP".into()]),
+                "<continue xmlns='urn:xmpp:sasl:2'><tasks><task>TOTP</task></tasks></continue>",
+            ),
+        ] {
+            assert_eq!(message.to_element(), literal.parse().unwrap());
+            assert_eq!(ServerMessage::from_element(&message.to_element()).unwrap(), message);
         }
     }
 

@@ -220,6 +220,12 @@ impl Parser {
         self
     }
 
+    /// Sets other limits for what comes from now on.
+    pub(super) fn limit(&mut self, limits: &Limits) {
+        self.stanza_max = limits.stanza;
+        self.depth_max = limits.depth;
+    }
+
     /// Takes octets from the front of `octets` until one item is complete; `None` when they are used up. What is left
     /// over may belong to the stream after a restart, or to TLS. Call again until it gives `None`.
     ///

@@ -5,7 +5,7 @@ use countersign::registry;
 use countersign::xmpp::client::Client;
 use countersign::xmpp::driver::Driver;
 use countersign::xmpp::server::{Attack, Report, Server};
-use countersign::xmpp::{Element, ibb, jingle, ns, session};
+use countersign::xmpp::{Element, Profile, ibb, jingle, ns, session};
 use countersign::{Error, scram, tls};
 
 use crate::e2e::{ALICE, BOB, Pair, Setup, client_endpoint, named};
@@ -27,7 +27,8 @@ async fn the_relay_is_refused_by_both() {
     assert!(bob.is(&session::rules::ABORTED_BY_PEER), "{bob:?}");
     // He was in the middle: he read both directions, and only the authentication gave him away.
     assert!(report.read_from_initiator > 0 && report.read_from_responder > 0);
-    assert!(report.sample.windows(6).any(|window| window == b"<auth "), "no login was read");
+    let login = b"<authenticate ";
+    assert!(report.sample.windows(login.len()).any(|window| window == login), "no login was read");
     assert_eq!(report.edited, 2);
 }
 
@@ -116,9 +117,20 @@ async fn the_strip_is_refused_by_both() {
 async fn the_downgrade_is_refused_by_both() {
     let setup = Setup { policy: named(&["SCRAM-SHA-256-PLUS", "SCRAM-SHA-1-PLUS"]), ..Setup::default() };
     let (alice, bob, report) = attacked(Attack::Downgrade, &setup).await;
-    assert!(alice.is(&scram::rules::CONTEXT_MISMATCH), "{alice:?}");
+    // Already what Bob offers in the tunnel is not what seemed to be his answer.
+    assert!(alice.is(&session::rules::OTHER_MECHANISMS), "{alice:?}");
     assert!(bob.is(&session::rules::ABORTED_BY_PEER), "{bob:?}");
     assert_eq!(report.edited, 2);
+}
+
+#[tokio::test]
+async fn the_downgrade_is_found_in_the_proof_as_well() {
+    // In RFC 6120 Alice takes the list inside as it is.
+    let policy = named(&["SCRAM-SHA-256-PLUS", "SCRAM-SHA-1-PLUS"]);
+    let setup = Setup { policy, profile: Profile::Sasl, ..Setup::default() };
+    let (alice, bob, _) = attacked(Attack::Downgrade, &setup).await;
+    assert!(alice.is(&scram::rules::CONTEXT_MISMATCH), "{alice:?}");
+    assert!(bob.is(&session::rules::ABORTED_BY_PEER), "{bob:?}");
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ use countersign::xmpp::driver::{
 };
 use countersign::xmpp::server::Server;
 use countersign::xmpp::{
-    Acceptance, Element, Event, FullJid, Gate, InitiatorConfig, Limits, ResponderConfig, session,
+    Acceptance, Element, Event, FullJid, Gate, InitiatorConfig, Limits, Profile, ResponderConfig, session,
 };
 use countersign::{Error, Password, Result, Rule, sasl, scram, tls};
 
@@ -29,12 +29,14 @@ const SECRET: &str = "correct horse battery staple";
 pub(crate) struct Setup {
     pub(crate) secret: &'static str,
     pub(crate) policy: Policy,
+    pub(crate) profile: Profile,
     pub(crate) limits: Limits,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { secret: SECRET, policy: named(&["SCRAM-SHA-256-PLUS"]), limits: Limits::default() }
+        let policy = named(&["SCRAM-SHA-256-PLUS"]);
+        Self { secret: SECRET, policy, profile: Profile::Sasl2, limits: Limits::default() }
     }
 }
 
@@ -55,6 +57,7 @@ impl Setup {
         let config =
             InitiatorConfig::new(own.clone(), FullJid::new(peer).unwrap(), Password::new(self.secret))
                 .with_policy(self.policy.clone())
+                .with_profile(self.profile)
                 .with_limits(self.limits.clone());
         #[cfg(feature = "openssl")]
         let config = config.with_psk(crate::in_tls::key());

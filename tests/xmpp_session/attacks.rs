@@ -5,7 +5,7 @@ use countersign::secret::Password;
 use countersign::tls::Fingerprint;
 use countersign::xmpp::session::rules;
 use countersign::xmpp::{
-    Element, Event, InitiatorConfig, ResponderConfig, Session, disco, ibb, jingle, ns, stream,
+    Element, Event, InitiatorConfig, Profile, ResponderConfig, Session, disco, ibb, jingle, ns, stream,
 };
 use countersign::{sasl, scram};
 
@@ -66,7 +66,8 @@ fn an_unknown_user_looks_like_a_wrong_password() {
     assert_eq!(last(&unknown), last(&wrong));
     assert_eq!(
         last(&wrong).unwrap(),
-        "< data 3 D <failure xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><not-authorized/></failure> D </stream:stream> C"
+        "< data 2 D <failure xmlns='urn:xmpp:sasl:2'><not-authorized xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>\
+         </failure> D </stream:stream> C"
     );
 }
 
@@ -98,7 +99,22 @@ fn a_mechanism_removed_from_the_offer() {
 #[test]
 fn a_mechanism_added_to_the_acceptance() {
     let weak = "<mechanism xmlns='urn:countersign:e2e:0'>SCRAM-SHA-1-PLUS</mechanism>";
-    let pair = run_replacing(From::Bob, weak, "<mechanism xmlns='urn:countersign:e2e:0'>PLAIN</mechanism>");
+    let other = "<mechanism xmlns='urn:countersign:e2e:0'>PLAIN</mechanism>";
+    run_replacing(From::Bob, weak, other).alice_failed(&rules::OTHER_MECHANISMS);
+    // Who takes the list inside for the right one finds it in the proof.
+    let alice = alice_config().with_profile(Profile::Sasl);
+    let mut pair = Pair::with(alice, bob_config(), plain).edited(replacing(From::Bob, weak, other));
+    pair.run();
+    pair.alice_failed(&scram::rules::CONTEXT_MISMATCH);
+}
+
+#[test]
+fn all_mechanisms_removed_from_the_acceptance() {
+    let list = "<mechanism xmlns='urn:countersign:e2e:0'>SCRAM-SHA-256-PLUS</mechanism>\
+        <mechanism xmlns='urn:countersign:e2e:0'>SCRAM-SHA-1-PLUS</mechanism>";
+    // Alice waits for the features, takes SASL2 from them, and the proof tells.
+    let pair = run_replacing(From::Bob, list, "");
+    assert!(pair.log.iter().any(|line| line.contains("D <authenticate xmlns='urn:xmpp:sasl:2'")));
     pair.alice_failed(&scram::rules::CONTEXT_MISMATCH);
 }
 
@@ -462,6 +478,99 @@ fn success_without_proof() {
         let events = std::iter::from_fn(|| script.session.poll_event()).collect::<Vec<_>>();
         assert!(matches!(&events[..], [Event::Failed(_)]), "{events:?}");
     }
+}
+
+/// What Bob offers to an initiator that knows SASL2.
+fn features2(mechanisms: &[&str], binding: &str) -> String {
+    let names = mechanisms.iter().map(|name| format!("<mechanism>{name}</mechanism>")).collect::<String>();
+    format!(
+        "<stream:features><authentication xmlns='{}'>{names}</authentication>\
+         <sasl-channel-binding xmlns='urn:xmpp:sasl-cb:0'>{binding}</sasl-channel-binding></stream:features>",
+        ns::SASL2
+    )
+}
+
+const ANNOUNCED: [&str; 2] = ["SCRAM-SHA-256-PLUS", "SCRAM-SHA-1-PLUS"];
+const ABORT2: &str = "<abort xmlns='urn:xmpp:sasl:2'/>";
+
+/// The test plays Bob up to the features; Alice has begun to authenticate by SASL2.
+fn begun() -> Script {
+    let mut script = Script::bob_of(Profile::Sasl2);
+    script.say(BOBS_HEADER);
+    script.say(&features2(&ANNOUNCED, EXPORTER));
+    assert!(script.heard.contains("<authenticate xmlns='urn:xmpp:sasl:2' mechanism='SCRAM-SHA-256-PLUS'>"));
+    assert!(!script.session.has_ended());
+    script
+}
+
+#[test]
+fn features_that_do_not_offer_what_was_announced() {
+    for features in [
+        features2(&ANNOUNCED[..1], EXPORTER),
+        features2(&["SCRAM-SHA-1-PLUS", "SCRAM-SHA-256-PLUS"], EXPORTER),
+        features2(&["SCRAM-SHA-256-PLUS", "SCRAM-SHA-1-PLUS", "PLAIN"], EXPORTER),
+        features2(&[], EXPORTER),
+        features("SCRAM-SHA-256-PLUS", EXPORTER),
+    ] {
+        let mut script = Script::bob_of(Profile::Sasl2);
+        script.say(BOBS_HEADER);
+        script.say(&features);
+        assert!(script.heard.contains(ABORT2), "{features}");
+        assert_eq!(script.reason().as_deref(), Some("security-error"));
+        script.failed(&rules::OTHER_MECHANISMS);
+    }
+}
+
+#[test]
+fn success_without_proof_in_sasl2() {
+    let identity = "<authorization-identifier>alice@atlanta.example</authorization-identifier>";
+    for data in ["", "<additional-data/>", "<additional-data>dj1hYWFh</additional-data>"] {
+        let mut script = begun();
+        script.say(&format!("<success xmlns='urn:xmpp:sasl:2'>{data}{identity}</success><stream:features/>"));
+        assert!(script.heard.contains(ABORT2), "{data}");
+        assert_eq!(script.reason().as_deref(), Some("security-error"));
+        let events = std::iter::from_fn(|| script.session.poll_event()).collect::<Vec<_>>();
+        assert!(matches!(&events[..], [Event::Failed(_)]), "{events:?}");
+    }
+}
+
+#[test]
+fn replies_of_the_other_profile() {
+    for reply in ["challenge", "success", "failure"] {
+        let mut script = begun();
+        script.say(&format!("<{reply} xmlns='{}'/>", ns::SASL));
+        script.failed(&countersign::xmpp::sasl2::rules::MALFORMED);
+        let mut script = Script::bob();
+        script.say(BOBS_HEADER);
+        script.say(&features("SCRAM-SHA-256-PLUS", EXPORTER));
+        script.say(&format!("<{reply} xmlns='{}'/>", ns::SASL2));
+        script.failed(&countersign::xmpp::sasl::rules::MALFORMED);
+    }
+}
+
+#[test]
+fn the_initiator_changes_the_profile_midway() {
+    let begin = format!("<authenticate xmlns='{}' mechanism='SCRAM-SHA-256-PLUS'/>", ns::SASL2);
+    let mut script = Script::alice();
+    script.say(ALICES_HEADER);
+    script.say(&begin);
+    script.say(&format!("<response xmlns='{}'>YQ==</response>", ns::SASL));
+    script.failed(&countersign::xmpp::sasl2::rules::MALFORMED);
+    // Nor a second beginning.
+    let mut script = Script::alice();
+    script.say(ALICES_HEADER);
+    script.say(&begin);
+    script.say(&begin);
+    assert!(script.heard.contains("<failure xmlns='urn:xmpp:sasl:2'>"));
+    script.failed(&rules::OUT_OF_ORDER);
+}
+
+#[test]
+fn more_tasks_than_the_mechanism() {
+    let mut script = begun();
+    script.say("<continue xmlns='urn:xmpp:sasl:2'><tasks><task>HOTP</task></tasks></continue>");
+    assert!(script.heard.contains(ABORT2));
+    script.failed(&rules::MORE_TASKS);
 }
 
 #[test]

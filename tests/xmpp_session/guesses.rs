@@ -155,7 +155,8 @@ fn the_initiator_counts_the_responders_guesses() {
     let pair = session(PASSWORD);
     pair.alice_failed(&guess::rules::PEER_LIMIT);
     assert_eq!(failure(&pair.events[0]).subject(), Some("bob@biloxi.example"));
-    pair.bob_failed(&rules::ABORTED_BY_PEER);
+    // Not a word was said in the tunnel.
+    pair.bob_failed(&rules::SECURITY_REFUSED);
 }
 
 /// Opens a session from a host to another, and gives the events of the second.

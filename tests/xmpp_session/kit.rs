@@ -15,7 +15,7 @@ use countersign::sasl::Policy;
 use countersign::secret::Password;
 use countersign::tls::{self, Endpoint, Negotiated, certificate};
 use countersign::xmpp::{
-    Element, Event, FullJid, InitiatorConfig, Limits, ResponderConfig, Session, disco, ns, stream,
+    Element, Event, FullJid, InitiatorConfig, Limits, Profile, ResponderConfig, Session, disco, ns, stream,
 };
 use rand_core::{TryCryptoRng, TryRng};
 
@@ -433,13 +433,18 @@ pub fn show(stanza: &Element) -> String {
 
 /// Puts `…` in the place of the content of SASL elements.
 fn masked(text: &str) -> String {
-    let sasl = text.contains(ns::SASL) && !text.contains("<features");
-    match (text.find('>'), text.rfind("</")) {
-        (Some(start), Some(end)) if sasl && start < end && !text[start + 1..end].contains('<') => {
-            format!("{}…{}", &text[..=start], &text[end..])
+    let mut masked = text.to_owned();
+    for name in ["auth", "initial-response", "challenge", "response", "success", "additional-data"] {
+        let start = masked.find(&format!("<{name}")).and_then(|at| Some(at + masked[at..].find('>')? + 1));
+        let end = masked.find(&format!("</{name}>"));
+        if let (Some(start), Some(end)) = (start, end)
+            && start < end
+            && !masked[start..end].contains('<')
+        {
+            masked.replace_range(start..end, "…");
         }
-        _ => text.to_owned(),
     }
+    masked
 }
 
 /// One side written by the test, the other a session: what the test says inside the tunnel goes out in blocks.
@@ -456,9 +461,14 @@ pub struct Script {
 }
 
 impl Script {
-    /// The test plays Bob; the TLS handshake is over.
+    /// The test plays Bob, and Alice waits for his features: she knows only RFC 6120. The TLS handshake is over.
     pub fn bob() -> Self {
-        let mut pair = Pair::new();
+        Self::bob_of(Profile::Sasl)
+    }
+
+    /// The test plays Bob; the TLS handshake is over.
+    pub fn bob_of(profile: Profile) -> Self {
+        let mut pair = Pair::with(alice_config().with_profile(profile), bob_config(), plain);
         let now = pair.now;
         while pair.bob.is_none() {
             pair.step();
@@ -480,8 +490,26 @@ impl Script {
         Self::take_over(pair.bob.take().unwrap(), now, Side::Client)
     }
 
+    /// The test plays Alice, who has proven the password; what the session has said so far is forgotten.
+    pub fn alice_established() -> Self {
+        let mut pair = Pair::new().established();
+        let now = pair.now;
+        let blocks = pair.log.iter().filter(|line| line.starts_with("> data")).count();
+        let mut script = Self::with(pair.bob.take().unwrap(), now);
+        script.seq = u16::try_from(blocks).unwrap();
+        script
+    }
+
     fn take_over(session: Session, now: Instant, side: Side) -> Self {
-        let mut script = Self {
+        let mut script = Self::with(session, now);
+        script.run();
+        let certificate = format!("certificate of the {side:?}").into_bytes();
+        script.frame(b'H', &certificate);
+        script
+    }
+
+    fn with(session: Session, now: Instant) -> Self {
+        Self {
             session,
             now,
             seq: 0,
@@ -490,11 +518,7 @@ impl Script {
             outgoing: VecDeque::new(),
             heard: String::new(),
             closed: false,
-        };
-        script.run();
-        let certificate = format!("certificate of the {side:?}").into_bytes();
-        script.frame(b'H', &certificate);
-        script
+        }
     }
 
     /// Says something inside the tunnel.

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use countersign::xmpp::session::{BYTES_MAX, rules};
-use countersign::xmpp::{Event, Limits, stream};
+use countersign::xmpp::session::{OCTETS_MAX, OCTETS_SENT, rules};
+use countersign::xmpp::{Event, Limits, ibb, stream};
 
 use crate::kit::*;
 
@@ -97,24 +97,102 @@ fn five_mebibytes_each_way_with_bounded_buffers() {
 }
 
 #[test]
-fn octets_come_in_bounded_pieces() {
-    let mut pair = Pair::new().established();
-    let data = octets(3 * BYTES_MAX + 1);
+fn octets_are_announced_in_bounded_pieces() {
+    // In blocks that hold a whole piece.
+    let mut pair = Pair::limited(&Limits::default().with_block(ibb::BLOCK_MAX)).established();
+    let data = octets(3 * OCTETS_SENT + 1);
     assert_eq!(pair.alice.send_bytes(&data).unwrap(), data.len());
     assert_eq!(pair.alice.send_bytes(b"").unwrap(), 0);
     pair.run();
-    assert_eq!(pair.events[1].len(), 4);
+    let announced =
+        |length| pair.log.iter().filter(|line| line.contains(&format!("length='{length}'/>"))).count();
+    assert_eq!((announced(OCTETS_SENT), announced(1)), (3, 1));
     assert_eq!(bytes(&pair.events[1]), data);
+}
+
+#[test]
+fn octets_keep_their_place_among_stanzas() {
+    // Octets that would mean something else where they were not announced.
+    let parts: [&[u8]; 4] =
+        [b"</stream:stream>", b"<octets xmlns='urn:countersign:e2e:0' length='9'/>", b"\xff\0<", b"&"];
+    for endpoint in [plain as fn(_) -> _, rustls] {
+        let mut pair = Pair::with(alice_config(), bob_config(), endpoint).established();
+        for part in parts {
+            pair.alice.send_bytes(part).unwrap();
+            pair.alice.send(message("between")).unwrap();
+        }
+        pair.run();
+        let mut heard = Vec::new();
+        for event in &pair.events[1] {
+            match event {
+                Event::Bytes(octets) => heard.extend_from_slice(octets),
+                Event::Stanza(stanza) => {
+                    assert_eq!(*stanza, message("between"));
+                    heard.push(b'|');
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        let expected = parts.iter().flat_map(|part| [part, &b"|"[..]]).collect::<Vec<_>>().concat();
+        assert_eq!(heard, expected);
+    }
+}
+
+#[test]
+fn announced_octets_may_come_in_any_pieces() {
+    for length in [1, 2, 100, OCTETS_MAX] {
+        let mut script = Script::alice_established();
+        script.say(&format!("<octets xmlns='urn:countersign:e2e:0' length='{length}'/>"));
+        let data = octets(length);
+        for part in data.chunks(1.max(length / 7)) {
+            script.frame(b'D', part);
+        }
+        script.say("<message><body>after</body></message>");
+        let events = std::iter::from_fn(|| script.session.poll_event()).collect::<Vec<_>>();
+        let (last, before) = events.split_last().unwrap();
+        assert!(matches!(last, Event::Stanza(_)), "{last:?}");
+        assert!(bytes(before) == data);
+    }
+}
+
+#[test]
+fn too_many_octets_at_once_are_refused() {
+    let mut script = Script::alice_established();
+    script.say(&format!("<octets xmlns='urn:countersign:e2e:0' length='{}'/>", OCTETS_MAX + 1));
+    assert!(script.heard.contains("<bad-format"));
+    script.failed(&rules::TOO_MANY_OCTETS);
+}
+
+#[test]
+fn octets_that_do_not_come_are_a_truncation() {
+    let mut script = Script::alice_established();
+    script.say("<octets xmlns='urn:countersign:e2e:0' length='20'/></stream:stream>");
+    script.frame(b'C', b"");
+    let events = std::iter::from_fn(|| script.session.poll_event()).collect::<Vec<_>>();
+    assert!(
+        matches!(&events[..], [Event::Bytes(_), Event::Failed(error)] if error.is(&rules::STREAM_CUT_SHORT)),
+        "{events:?}"
+    );
+}
+
+#[test]
+fn octets_before_the_proof_are_refused() {
+    let mut script = Script::alice();
+    script.say(
+        "<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' \
+        from='alice@atlanta.example/lap' to='bob@biloxi.example/tab' version='1.0'>",
+    );
+    script.say("<octets xmlns='urn:countersign:e2e:0' length='1'/>x");
+    script.failed(&countersign::xmpp::sasl::rules::MALFORMED);
 }
 
 #[test]
 fn the_send_buffer_is_bounded_exactly() {
     let limits = Limits::default().with_send_buffer(10_000).with_window(1);
     let mut pair = Pair::limited(&limits).established();
-    // Nothing is carried: one block is on the way. After the first piece less than the limit waits, after the second
-    // more.
+    // Nothing is carried: one block is on the way. After the first piece more than the limit waits.
     let taken = pair.alice.send_bytes(&octets(MIB)).unwrap();
-    assert_eq!(taken, 2 * BYTES_MAX);
+    assert_eq!(taken, OCTETS_SENT);
     assert_eq!(pair.alice.send_bytes(b"more").unwrap(), 0);
     assert!(pair.alice.send(message("x")).unwrap_err().is(&rules::SEND_BUFFER_FULL));
     pair.run();
@@ -145,8 +223,8 @@ fn a_reader_that_does_not_read_stops_the_sender() {
         sent += pair.alice.send_bytes(&data[sent..]).unwrap();
         pair.run();
     }
-    // What Bob keeps, what is on the way, what waits at Alice's; all before base64.
-    assert!(sent < 50_000 + 8 * 4096 + 30_000 + BYTES_MAX, "{sent}");
+    // What Bob keeps, what is on the way, what waits at Alice's.
+    assert!(sent < 50_000 + 4096 + 8 * 4096 + 30_000 + OCTETS_SENT, "{sent}");
     // A slow reader is not a dead one, and time does not break the session.
     for _ in 0..10 {
         pair.wait(Duration::from_secs(20));
@@ -168,11 +246,11 @@ fn a_sender_that_ignores_the_missing_answers_is_cut_off() {
     let bob = bob_config().with_limits(limits);
     let mut pair = Pair::with(alice, bob, plain).established();
     pair.reading[1] = false;
-    // With base64 and its tags: 7 messages are 76 930 octets, 8 are 87 920; the limit is 86 384.
-    pair.alice.send_bytes(&octets(7 * BYTES_MAX)).unwrap();
+    // The limit is 86 384 octets, the announcements among them.
+    pair.alice.send_bytes(&octets(5 * OCTETS_SENT)).unwrap();
     pair.run();
     assert!(!pair.bob().has_ended());
-    pair.alice.send_bytes(&octets(BYTES_MAX)).unwrap();
+    pair.alice.send_bytes(&octets(OCTETS_SENT)).unwrap();
     pair.run();
     pair.reading[1] = true;
     pair.poll_events();

@@ -5,9 +5,10 @@ use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::mechanism::MechanismName;
 use crate::sasl::Policy;
+use crate::xmpp::Profile;
 use crate::xmpp::sasl::Features;
 
-use super::login::{BindingUse, Login, Profile};
+use super::login::{BindingUse, Login};
 use super::rules;
 
 /// The server's offer, in the profile that will be used.

@@ -1,6 +1,6 @@
 //! The login itself, in the elements of either profile.
 
-use jid::{FullJid, Jid};
+use jid::FullJid;
 use minidom::Element;
 use tokio::io::{AsyncRead, AsyncWrite};
 use zeroize::Zeroizing;
@@ -8,13 +8,14 @@ use zeroize::Zeroizing;
 use crate::error::{Error, Result};
 use crate::mechanism::MechanismName;
 use crate::registry::{self, ClientSetup};
-use crate::sasl::{ClientExchange, Condition};
-use crate::xmpp::sasl::{ClientMessage, Features, ServerMessage};
+use crate::sasl::ClientExchange;
+use crate::xmpp::profile::{Profile, Reply};
+use crate::xmpp::sasl::Features;
 use crate::xmpp::sasl2;
 
 use super::bind::{TAG, check_identity};
 use super::choice::{Offer, choose};
-use super::login::{Login, LoginReport, Profile, Proof};
+use super::login::{Login, LoginReport, Proof};
 use super::negotiation::Negotiation;
 use super::rules;
 
@@ -37,11 +38,9 @@ pub(super) async fn authenticate<S: AsyncRead + AsyncWrite>(
         return Err(Error::new(&rules::NEEDS_TLS));
     }
     let Started { mut exchange, initial, report, refused } = start(login, &offer)?;
-    let profile = Elements {
-        profile: offer.profile,
-        bind: login.resource.is_none() && features.sasl2.as_ref().is_some_and(|sasl2| sasl2.bind),
-    };
-    negotiation.send(&profile.auth(report.mechanism.clone(), initial)).await?;
+    let profile = offer.profile;
+    let bind = login.resource.is_none() && features.sasl2.as_ref().is_some_and(|sasl2| sasl2.bind);
+    negotiation.send(&auth(profile, report.mechanism.clone(), initial, bind)).await?;
     loop {
         match profile.reply(&negotiation.next().await?)? {
             Reply::Challenge(message) => match exchange.challenge(&message) {
@@ -58,6 +57,7 @@ pub(super) async fn authenticate<S: AsyncRead + AsyncWrite>(
                 return Ok(LoggedIn { report, bound: bound.flatten() });
             }
             Reply::Failure(condition) => return Err(Error::new(refused).about(condition.name())),
+            Reply::Continue(tasks) => return Err(Error::new(&rules::MORE_TASKS).about(tasks.join(", "))),
         }
     }
 }
@@ -131,66 +131,13 @@ impl Exchange {
     }
 }
 
-/// The elements of one profile.
-struct Elements {
-    profile: Profile,
-    /// A resource is asked for on the way.
-    bind: bool,
-}
-
-enum Reply {
-    Challenge(Vec<u8>),
-    /// With the identity and whether a resource was bound, where the profile says that.
-    Success {
-        additional: Option<Vec<u8>>,
-        identity: Option<(Jid, bool)>,
-    },
-    Failure(Condition),
-}
-
-impl Elements {
-    fn auth(&self, mechanism: MechanismName, initial: Option<Vec<u8>>) -> Element {
-        match self.profile {
-            Profile::Sasl => ClientMessage::Auth { mechanism, initial }.to_element(),
-            Profile::Sasl2 => {
-                let bind = self.bind.then(|| TAG.to_owned());
-                sasl2::ClientMessage::Authenticate { mechanism, initial, software: TAG.to_owned(), bind }
-                    .to_element()
-            }
+/// How the login begins.
+fn auth(profile: Profile, mechanism: MechanismName, initial: Option<Vec<u8>>, bind: bool) -> Element {
+    match profile {
+        Profile::Sasl2 => {
+            let (software, bind) = (Some(TAG.to_owned()), bind.then(|| TAG.to_owned()));
+            sasl2::ClientMessage::Authenticate { mechanism, initial, software, bind }.to_element()
         }
-    }
-
-    fn response(&self, message: Vec<u8>) -> Element {
-        match self.profile {
-            Profile::Sasl => ClientMessage::Response(message).to_element(),
-            Profile::Sasl2 => sasl2::ClientMessage::Response(message).to_element(),
-        }
-    }
-
-    fn abort(&self) -> Element {
-        match self.profile {
-            Profile::Sasl => ClientMessage::Abort.to_element(),
-            Profile::Sasl2 => sasl2::ClientMessage::Abort.to_element(),
-        }
-    }
-
-    fn reply(&self, element: &Element) -> Result<Reply> {
-        Ok(match self.profile {
-            Profile::Sasl => match ServerMessage::from_element(element)? {
-                ServerMessage::Challenge(message) => Reply::Challenge(message),
-                ServerMessage::Success(additional) => Reply::Success { additional, identity: None },
-                ServerMessage::Failure(condition) => Reply::Failure(condition),
-            },
-            Profile::Sasl2 => match sasl2::ServerMessage::from_element(element)? {
-                sasl2::ServerMessage::Challenge(message) => Reply::Challenge(message),
-                sasl2::ServerMessage::Success { additional, identity, bound } => {
-                    Reply::Success { additional, identity: Some((identity, bound)) }
-                }
-                sasl2::ServerMessage::Failure(condition) => Reply::Failure(condition),
-                sasl2::ServerMessage::Continue(tasks) => {
-                    return Err(Error::new(&rules::MORE_TASKS).about(tasks.join(", ")));
-                }
-            },
-        })
+        Profile::Sasl => profile.auth(mechanism, initial),
     }
 }

@@ -10,7 +10,7 @@ use crate::mechanism::MechanismName;
 use crate::prep::Preparation;
 use crate::sasl::{Floor, Policy};
 use crate::secret::Password;
-use crate::xmpp::Limits;
+use crate::xmpp::{Limits, Profile};
 
 use super::{
     BIND_TIMEOUT, CLOSE_TIMEOUT, CONNECT_TIMEOUT, LOGIN_TIMEOUT, SEND_TIMEOUT, STREAM_TIMEOUT, rules,
@@ -97,16 +97,6 @@ pub enum BindingUse {
 pub(super) enum Proof {
     Mechanism(Policy),
     Plain,
-}
-
-/// Which elements carried the login.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Profile {
-    /// RFC 6120 section 6.
-    Sasl,
-    /// XEP-0388.
-    Sasl2,
 }
 
 /// How the login went.

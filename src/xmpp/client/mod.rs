@@ -40,10 +40,11 @@ mod starttls;
 #[cfg(feature = "client-tls")]
 mod tls;
 
+pub use super::Profile;
 pub use find::{FIND_QUIET, FIND_TIMEOUT, Found, GREETED_MAX, Greeter, RESOURCES_MAX, available, callable};
 #[cfg(feature = "dns")]
 pub use locate::{DNS_TIMEOUT, Resolver};
-pub use login::{BindingUse, Login, LoginReport, Profile, SCRAM, Timeouts};
+pub use login::{BindingUse, Login, LoginReport, SCRAM, Timeouts};
 #[cfg(feature = "client-tls")]
 pub use tls::{Secured, TARGETS_MAX, Target, TlsStart, Trust, secure};
 

@@ -16,9 +16,9 @@ use crate::secret::Password;
 use crate::tls::Negotiated;
 #[cfg(feature = "openssl")]
 use crate::tls::psk::PreSharedKey;
-use crate::xmpp::Limits;
 #[cfg(feature = "openssl")]
 use crate::xmpp::jingle::Method;
+use crate::xmpp::{Limits, Profile};
 
 use super::methods::Acceptable;
 #[cfg(feature = "openssl")]
@@ -32,6 +32,7 @@ pub struct InitiatorConfig {
     pub(super) own: FullJid,
     pub(super) peer: FullJid,
     pub(super) policy: Policy,
+    pub(super) profile: Profile,
     pub(super) password: Password,
     pub(super) preparation: Preparation,
     pub(super) limits: Limits,
@@ -50,6 +51,7 @@ impl InitiatorConfig {
             own,
             peer,
             policy: Policy::default(),
+            profile: Profile::Sasl2,
             password,
             preparation: Preparation::default(),
             limits: Limits::default(),
@@ -65,6 +67,14 @@ impl InitiatorConfig {
     #[must_use]
     pub fn with_policy(mut self, policy: Policy) -> Self {
         self.policy = policy;
+        self
+    }
+
+    /// Sets which elements carry a SASL mechanism: SASL2 unless told otherwise, with the first message sent before the
+    /// responder's features have come; RFC 6120 takes two round trips more.
+    #[must_use]
+    pub fn with_profile(mut self, profile: Profile) -> Self {
+        self.profile = profile;
         self
     }
 

@@ -7,27 +7,31 @@ use crate::binding::{BindingType, ChannelBinding};
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::guess::{Guess, Guesses};
-use crate::mechanism::Side;
+use crate::mechanism::{MechanismName, Side};
 use crate::prep::Preparation;
 use crate::registry::{self, ClientSetup};
 use crate::sasl::{self, ClientExchange, Policy, Selection};
 use crate::secret::Password;
-use crate::xmpp::sasl::{ClientMessage, Features, ServerMessage};
+use crate::xmpp::profile::{Profile, Reply};
+use crate::xmpp::sasl::Features;
 use crate::xmpp::stream::{Header, Item, to_octets};
 
 use super::recording::Recording;
 use super::rules;
-use super::secured::{Fault, Next, Tools, check_header, element};
+use super::secured::{After, Fault, Next, Tools, check_header, element};
 
 /// What the initiator knows when the tunnel opens.
 pub(super) struct Party {
     pub(super) own: FullJid,
     pub(super) peer: FullJid,
     pub(super) policy: Policy,
+    pub(super) profile: Profile,
     pub(super) password: Password,
     pub(super) preparation: Preparation,
     pub(super) guesses: Option<Guesses>,
     pub(super) recording: Recording,
+    /// The mechanisms that the responder named in the open.
+    pub(super) announced: Vec<MechanismName>,
     /// Both `<security/>` elements as canonical octets, ours first.
     pub(super) offers: [Vec<u8>; 2],
 }
@@ -41,10 +45,24 @@ pub(super) enum State {
 }
 
 impl State {
-    /// The first state, and what to send on the way into it.
-    pub(super) fn start(party: Party) -> (Self, Vec<u8>) {
-        let header = header(&party.own, &party.peer);
-        (Self::Header(ExpectHeader { party }), header)
+    /// The first state, and what to send on the way into it: the header, and where the responder has said enough in
+    /// the open the choice of a mechanism as well, which saves waiting for the features.
+    pub(super) fn start(
+        party: Party,
+        binding: &ChannelBinding,
+        tools: &mut Tools<'_>,
+    ) -> Result<(Self, Vec<u8>)> {
+        let mut octets = header(&party.own, &party.peer);
+        let early = party.profile == Profile::Sasl2 && party.policy.select(&party.announced).is_ok();
+        let plan = if early {
+            let announced = party.announced.clone();
+            let (state, auth) = party.authenticate(Profile::Sasl2, announced.clone(), binding, tools)?;
+            octets.extend(auth);
+            Plan::Compare(announced, state)
+        } else {
+            Plan::Choose(party)
+        };
+        Ok((Self::Header(ExpectHeader { plan: Box::new(plan) }), octets))
     }
 
     pub(super) fn advance(
@@ -63,21 +81,33 @@ impl State {
     }
 }
 
+/// What is to be done with the features.
+enum Plan {
+    /// Choose from them.
+    Choose(Party),
+    /// They must offer what was announced: the choice is on its way.
+    Compare(Vec<MechanismName>, ExpectReply),
+}
+
 /// Waits for the responder's stream header.
 pub(super) struct ExpectHeader {
-    party: Party,
+    plan: Box<Plan>,
 }
 
 impl ExpectHeader {
     fn advance(self, item: Item) -> Result<Next<State>, Fault> {
-        check_header(item, &self.party.own, &self.party.peer)?;
-        Ok(Next::Wait(State::Features(ExpectFeatures { party: self.party }), vec![]))
+        let (own, peer) = match &*self.plan {
+            Plan::Choose(party) => (&party.own, &party.peer),
+            Plan::Compare(_, state) => (&state.own, &state.peer),
+        };
+        check_header(item, own, peer)?;
+        Ok(Next::Wait(State::Features(ExpectFeatures { plan: self.plan }), vec![]))
     }
 }
 
 /// Waits for the features with the mechanisms.
 pub(super) struct ExpectFeatures {
-    party: Party,
+    plan: Box<Plan>,
 }
 
 impl ExpectFeatures {
@@ -88,27 +118,54 @@ impl ExpectFeatures {
         tools: &mut Tools<'_>,
     ) -> Result<Next<State>, Fault> {
         let features = Features::from_element(&element(item)?).map_err(Fault::malformed)?;
-        self.choose(features, binding, tools).map_err(abort)
+        match *self.plan {
+            Plan::Choose(party) => {
+                let profile = if features.sasl2.is_some() { party.profile } else { Profile::Sasl };
+                party.choose(profile, features, binding, tools).map_err(|error| abort(profile, error))
+            }
+            Plan::Compare(announced, state) => {
+                let profile = state.profile;
+                compare(features, &announced).map_err(|error| abort(profile, error))?;
+                Ok(Next::Wait(State::Reply(state), vec![]))
+            }
+        }
     }
+}
 
+impl Party {
     fn choose(
         self,
+        profile: Profile,
         features: Features,
         binding: &ChannelBinding,
         tools: &mut Tools<'_>,
     ) -> Result<Next<State>> {
-        if features.binding_types != [BindingType::TlsExporter] {
-            return Err(Error::new(&rules::NO_EXPORTER));
-        }
-        let Party { own, peer, policy, password, preparation, guesses, recording, offers } = self.party;
-        let selection = policy.select(&features.mechanisms)?;
+        check_binding(&features)?;
+        let mechanisms = match (profile, features.sasl2) {
+            (Profile::Sasl2, Some(sasl2)) => sasl2.mechanisms,
+            _ => features.mechanisms,
+        };
+        let (state, auth) = self.authenticate(profile, mechanisms, binding, tools)?;
+        Ok(Next::Wait(State::Reply(state), auth))
+    }
+
+    /// Chooses from these mechanisms and begins.
+    fn authenticate(
+        self,
+        profile: Profile,
+        mechanisms: Vec<MechanismName>,
+        binding: &ChannelBinding,
+        tools: &mut Tools<'_>,
+    ) -> Result<(ExpectReply, Vec<u8>)> {
+        let Self { own, peer, policy, password, preparation, guesses, recording, offers, .. } = self;
+        let selection = policy.select(&mechanisms)?;
         // Before the mechanism exists, and so before its first group operation.
         let mut guess =
             guesses.map(|guesses| guesses.reserve(peer.to_bare().as_str(), tools.now)).transpose()?;
         let [ours, theirs] = offers;
         let context = Context::between(own.as_str(), peer.as_str())
-            .with_mechanisms(features.mechanisms)
-            .with_binding_types(features.binding_types)
+            .with_mechanisms(mechanisms)
+            .with_binding_types([BindingType::TlsExporter])
             .with_offer(ours)
             .with_offer(theirs);
         let setup = ClientSetup {
@@ -124,10 +181,27 @@ impl ExpectFeatures {
             .inspect_err(|_| guess.take().map_or((), Guess::unused))?;
         let mechanism = recording.around(mechanism, Side::Client);
         let (exchange, initial) = ClientExchange::start_counted(mechanism, guess)?;
-        let auth = ClientMessage::Auth { mechanism: selection.chosen.clone(), initial };
+        let auth = to_octets(&profile.auth(selection.chosen.clone(), initial))?;
         *tools.sasl_messages += 1;
-        let state = ExpectReply { own, peer, exchange, selection };
-        Ok(Next::Wait(State::Reply(state), to_octets(&auth.to_element())?))
+        Ok((ExpectReply { own, peer, profile, exchange, selection }, auth))
+    }
+}
+
+/// That the responder offers, in the tunnel, what it has announced in the open.
+fn compare(features: Features, announced: &[MechanismName]) -> Result<()> {
+    check_binding(&features)?;
+    match features.sasl2 {
+        Some(sasl2) if sasl2.mechanisms == announced => Ok(()),
+        _ => Err(Error::new(&rules::OTHER_MECHANISMS)),
+    }
+}
+
+/// That the responder binds to the exporter value, and names nothing else that we might have in common.
+fn check_binding(features: &Features) -> Result<()> {
+    if features.binding_types == [BindingType::TlsExporter] {
+        Ok(())
+    } else {
+        Err(Error::new(&rules::NO_EXPORTER))
     }
 }
 
@@ -135,28 +209,47 @@ impl ExpectFeatures {
 pub(super) struct ExpectReply {
     own: FullJid,
     peer: FullJid,
+    profile: Profile,
     exchange: ClientExchange,
     selection: Selection,
 }
 
 impl ExpectReply {
     fn advance(mut self, item: Item, tools: &mut Tools<'_>) -> Result<Next<State>, Fault> {
-        let message = ServerMessage::from_element(&element(item)?).map_err(abort)?;
+        let profile = self.profile;
+        let abort = |error| abort(profile, error);
+        let message = profile.reply(&element(item)?).map_err(abort)?;
         *tools.sasl_messages += 1;
         match message {
-            ServerMessage::Challenge(data) => {
+            Reply::Challenge(data) => {
                 let response = self.exchange.challenge(&data).map_err(abort)?;
                 *tools.sasl_messages += 1;
-                let octets = to_octets(&ClientMessage::Response(response).to_element()).map_err(abort)?;
+                let octets = to_octets(&profile.response(response)).map_err(abort)?;
                 Ok(Next::Wait(State::Reply(self), octets))
             }
-            ServerMessage::Success(data) => {
-                let outcome = self.exchange.success(data.as_deref()).map_err(abort)?;
-                let octets = header(&self.own, &self.peer);
-                let state = ExpectNewHeader { own: self.own, peer: self.peer, selection: self.selection };
-                Ok(Next::Verify(Box::new(outcome), State::NewHeader(state), octets))
+            Reply::Success { additional, identity } => {
+                let own = self.own.to_bare();
+                let outcome = self.exchange.success(additional.as_deref()).map_err(abort)?;
+                let (after, next) = match identity {
+                    None => {
+                        let octets = header(&self.own, &self.peer);
+                        let state =
+                            ExpectNewHeader { own: self.own, peer: self.peer, selection: self.selection };
+                        (After::NewStream, Next::Wait(State::NewHeader(state), octets))
+                    }
+                    Some((identity, false)) if identity == own => {
+                        let state = ExpectNewFeatures { selection: self.selection };
+                        (After::SameStream, Next::Wait(State::NewFeatures(state), vec![]))
+                    }
+                    Some((identity, _)) => {
+                        let error = Error::new(&rules::OTHER_IDENTITY).about(identity.as_str());
+                        return Err(Fault::silent(error));
+                    }
+                };
+                Ok(Next::Verify(Box::new(outcome), after, Box::new(next)))
             }
-            ServerMessage::Failure(condition) => Err(Fault::silent(sasl::refused(condition))),
+            Reply::Failure(condition) => Err(Fault::silent(sasl::refused(condition))),
+            Reply::Continue(tasks) => Err(abort(Error::new(&rules::MORE_TASKS).about(tasks.join(", ")))),
         }
     }
 }
@@ -175,7 +268,7 @@ impl ExpectNewHeader {
     }
 }
 
-/// Verified; waits for the features of the new stream, which need not hold anything.
+/// Verified; waits for the features that follow, which need not hold anything.
 pub(super) struct ExpectNewFeatures {
     selection: Selection,
 }
@@ -191,6 +284,6 @@ fn header(own: &FullJid, peer: &FullJid) -> Vec<u8> {
     Header::new().with_from(own.clone()).with_to(peer.clone()).to_octets()
 }
 
-fn abort(error: Error) -> Fault {
-    Fault::with(error, ClientMessage::Abort.to_element())
+fn abort(profile: Profile, error: Error) -> Fault {
+    Fault::with(error, profile.abort())
 }

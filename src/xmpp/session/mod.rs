@@ -24,6 +24,7 @@ mod in_tls;
 mod initiator;
 mod methods;
 mod negotiation;
+mod octets;
 #[cfg_attr(not(feature = "openssl"), allow(dead_code, reason = "no other TLS authenticates by itself"))]
 mod proving;
 mod recording;
@@ -35,14 +36,13 @@ mod transfer;
 
 pub(super) use negotiation::unknown_session;
 
+pub use octets::{OCTETS_MAX, OCTETS_SENT};
+
 pub use config::{Established, Event, InitiatorConfig, ResponderConfig, Statistics};
 
 use methods::Acceptable;
 use secured::Secured;
 use timing::later;
-
-/// Octets in one [`Event::Bytes`] at most.
-pub const BYTES_MAX: usize = 8 * 1024;
 
 /// Blocks that a peer may have on the way while it waits for answers. One that sends more without an answer is cut off.
 pub const PEER_WINDOW_MAX: usize = 64;
@@ -328,19 +328,17 @@ impl Session {
         self.write(&octets)
     }
 
-    /// Sends octets through the tunnel, in messages of at most [`BYTES_MAX`]; gives how many were taken, 0 when the
-    /// buffer is full.
+    /// Sends octets through the tunnel, between stanzas; gives how many were taken, 0 when the buffer is full. How they
+    /// are cut into [`Event::Bytes`] at the other end means nothing.
     ///
     /// # Errors
     /// [`rules::NOT_OPEN`] before [`Event::Established`] and after [`Session::close`].
     pub fn send_bytes(&mut self, bytes: &[u8]) -> Result<usize> {
-        // The other side's limit is not known; half of our own leaves room for base64.
-        let most = BYTES_MAX.min(self.limits.stanza / 2).max(1);
         let mut taken = 0;
         while self.backlog()? < self.limits.send_buffer && taken < bytes.len() {
             let rest = &bytes[taken..];
-            let chunk = &rest[..rest.len().min(most)];
-            self.write(&stream::to_octets(&secured::message_with(chunk))?)?;
+            let chunk = &rest[..rest.len().min(OCTETS_SENT)];
+            self.write(&octets::announced(chunk))?;
             taken += chunk.len();
         }
         Ok(taken)

@@ -185,10 +185,12 @@ impl Session {
                 own: config.own,
                 peer: config.peer,
                 policy: config.policy,
+                profile: config.profile,
                 password: config.password,
                 preparation: config.preparation,
                 guesses: config.guesses,
                 recording: config.recording,
+                announced: theirs.mechanisms().cloned().collect(),
                 offers: [security.canonical(), theirs.canonical()],
             };
             return Ok(Secured::initiator(endpoint, party, theirs.fingerprint(), &self.limits));

@@ -12,12 +12,14 @@ use crate::guess::{Guess, Guesses};
 use crate::mechanism::{MechanismName, Outcome, Side};
 use crate::registry::{self, CredentialStore, ServerSetup};
 use crate::sasl::{Condition, ServerExchange, ServerStep};
-use crate::xmpp::sasl::{ClientMessage, Features, ServerMessage};
+use crate::xmpp::profile::{Profile, Request};
+use crate::xmpp::sasl::Features;
+use crate::xmpp::sasl2::Authentication;
 use crate::xmpp::stream::{Header, Item, to_octets};
 
 use super::recording::Recording;
 use super::rules;
-use super::secured::{Fault, Next, Tools, check_header, element};
+use super::secured::{After, Fault, Next, Tools, check_header, element};
 
 /// What the responder knows when the tunnel opens.
 pub(super) struct Party {
@@ -82,7 +84,8 @@ impl ExpectHeader {
         check_header(item, &party.own, &party.peer).map_err(|fault| fault.after(octets.clone()))?;
         let features = Features::new()
             .with_mechanisms(party.mechanisms.iter().cloned())
-            .with_binding_types([BindingType::TlsExporter]);
+            .with_binding_types([BindingType::TlsExporter])
+            .with_sasl2(Authentication::new(party.mechanisms.iter().cloned()));
         octets.extend(to_octets(&features.to_element()).map_err(Fault::silent)?);
         Ok(Next::Wait(State::Auth(ExpectAuth { party }), octets))
     }
@@ -100,12 +103,15 @@ impl ExpectAuth {
         binding: &ChannelBinding,
         tools: &mut Tools<'_>,
     ) -> Result<Next<State>, Fault> {
-        let message = ClientMessage::from_element(&element(item)?).map_err(failure)?;
+        let element = element(item)?;
+        let profile = Profile::of(&element);
+        let failure = |error| failure(profile, error);
+        let message = profile.request(&element).map_err(failure)?;
         *tools.sasl_messages += 1;
         let (name, initial) = match message {
-            ClientMessage::Auth { mechanism, initial } => (mechanism, initial),
-            ClientMessage::Abort => return Err(aborted()),
-            ClientMessage::Response(_) => return Err(failure(Error::new(&rules::OUT_OF_ORDER))),
+            Request::Auth { mechanism, initial } => (mechanism, initial),
+            Request::Abort => return Err(aborted(profile)),
+            Request::Response(_) => return Err(failure(Error::new(&rules::OUT_OF_ORDER))),
         };
         let Party { own, peer, mechanisms, credentials, guesses, recording, refused, offers } = self.party;
         if !mechanisms.contains(&name) {
@@ -131,7 +137,7 @@ impl ExpectAuth {
         let mechanism = recording.around(mechanism, Side::Server);
         let (exchange, step) =
             ServerExchange::start_counted(mechanism, initial.as_deref(), guess).map_err(failure)?;
-        ExpectResponse { own, peer, exchange, refused }.answer(step, tools)
+        ExpectResponse { own, peer, profile, exchange, refused }.answer(step, tools)
     }
 }
 
@@ -139,35 +145,49 @@ impl ExpectAuth {
 pub(super) struct ExpectResponse {
     own: FullJid,
     peer: FullJid,
+    profile: Profile,
     exchange: ServerExchange,
     refused: Vec<(MechanismName, &'static str)>,
 }
 
 impl ExpectResponse {
     fn advance(mut self, item: Item, tools: &mut Tools<'_>) -> Result<Next<State>, Fault> {
-        let message = ClientMessage::from_element(&element(item)?).map_err(failure)?;
+        let profile = self.profile;
+        let failure = |error| failure(profile, error);
+        let message = profile.request(&element(item)?).map_err(failure)?;
         *tools.sasl_messages += 1;
         let step = match message {
-            ClientMessage::Response(data) => self.exchange.response(&data).map_err(failure)?,
-            ClientMessage::Abort => return Err(aborted()),
-            ClientMessage::Auth { .. } => return Err(failure(Error::new(&rules::OUT_OF_ORDER))),
+            Request::Response(data) => self.exchange.response(&data).map_err(failure)?,
+            Request::Abort => return Err(aborted(profile)),
+            Request::Auth { .. } => return Err(failure(Error::new(&rules::OUT_OF_ORDER))),
         };
         self.answer(step, tools)
     }
 
     fn answer(self, step: ServerStep, tools: &mut Tools<'_>) -> Result<Next<State>, Fault> {
         *tools.sasl_messages += 1;
+        let profile = self.profile;
         match step {
             ServerStep::Challenge(data) => {
-                let octets =
-                    to_octets(&ServerMessage::Challenge(data).to_element()).map_err(Fault::silent)?;
+                let octets = to_octets(&profile.challenge(data)).map_err(Fault::silent)?;
                 Ok(Next::Wait(State::Response(self), octets))
             }
             ServerStep::Success(data, outcome) => {
-                self.check_identity(&outcome).map_err(failure)?;
-                let octets = to_octets(&ServerMessage::Success(data).to_element()).map_err(Fault::silent)?;
-                let state = ExpectNewHeader { own: self.own, peer: self.peer, refused: self.refused };
-                Ok(Next::Verify(Box::new(outcome), State::NewHeader(state), octets))
+                self.check_identity(&outcome).map_err(|error| failure(profile, error))?;
+                let success = profile.success(data, self.peer.to_bare());
+                let mut octets = to_octets(&success).map_err(Fault::silent)?;
+                let Self { own, peer, refused, .. } = self;
+                let (after, next) = match profile {
+                    Profile::Sasl => {
+                        let state = State::NewHeader(ExpectNewHeader { own, peer, refused });
+                        (After::NewStream, Next::Wait(state, octets))
+                    }
+                    Profile::Sasl2 => {
+                        octets.extend(to_octets(&Features::new().to_element()).map_err(Fault::silent)?);
+                        (After::SameStream, Next::Live(octets, refused))
+                    }
+                };
+                Ok(Next::Verify(Box::new(outcome), after, Box::new(next)))
             }
         }
     }
@@ -204,12 +224,11 @@ fn header(own: &FullJid, peer: &FullJid, tools: &mut Tools<'_>) -> Vec<u8> {
     Header::new().with_from(own.clone()).with_to(peer.clone()).with_id(tools.random_id()).to_octets()
 }
 
-fn failure(error: Error) -> Fault {
+fn failure(profile: Profile, error: Error) -> Fault {
     let condition = Condition::of(&error);
-    Fault::with(error, ServerMessage::Failure(condition).to_element())
+    Fault::with(error, profile.failure(condition))
 }
 
-fn aborted() -> Fault {
-    let words = ServerMessage::Failure(Condition::Aborted).to_element();
-    Fault::with(Error::new(&rules::ABORTED_BY_PEER), words)
+fn aborted(profile: Profile) -> Fault {
+    Fault::with(Error::new(&rules::ABORTED_BY_PEER), profile.failure(Condition::Aborted))
 }

@@ -114,6 +114,22 @@ pub static OFFERS_DIFFER: Rule = Rule {
     what: "the peer has seen other offers than we sent and received",
     advice: "Somebody between the two ends is editing stanzas; do not go on over these servers.",
 };
+/// The mechanisms in the tunnel are not those that were announced.
+pub static OTHER_MECHANISMS: Rule = Rule {
+    id: "session-other-mechanisms",
+    kind: ErrorKind::AuthenticationFailed,
+    source: "docs/xtls-profile.md section 5",
+    what: "the peer offers other mechanisms in the tunnel than it seemed to announce",
+    advice: "Somebody between the two ends is editing stanzas; do not go on over these servers.",
+};
+/// More than a mechanism is asked for.
+pub static MORE_TASKS: Rule = Rule {
+    id: "session-more-tasks",
+    kind: ErrorKind::PeerIncompatible,
+    source: "XEP-0388 section 2.6.3",
+    what: "the peer wants more than the mechanism before it lets us in",
+    advice: "End to end there is nothing more to do; the peer is broken, or meant for accounts on a server.",
+};
 /// The stream header names others than the stanzas do.
 pub static OTHER_ADDRESSES: Rule = Rule {
     id: "session-other-addresses",
@@ -170,13 +186,21 @@ pub static STREAM_ERROR: Rule = Rule {
     what: "the peer ended the stream with an error",
     advice: "Look at the condition that is named.",
 };
-/// Octets in a stanza that are not base64.
-pub static BAD_BYTES: Rule = Rule {
-    id: "session-bad-bytes",
+/// An announcement of octets that cannot be read.
+pub static BAD_OCTETS: Rule = Rule {
+    id: "session-bad-octets",
     kind: ErrorKind::PeerMisbehaved,
-    source: "countersign",
-    what: "an element that carries octets is malformed",
+    source: "docs/xtls-profile.md section 9",
+    what: "an element that announces octets is malformed",
     advice: "The peer does not follow the protocol.",
+};
+/// Too many octets at once.
+pub static TOO_MANY_OCTETS: Rule = Rule {
+    id: "session-too-many-octets",
+    kind: ErrorKind::LimitExceeded,
+    source: "docs/xtls-profile.md section 9",
+    what: "the peer announces more octets at once than it may",
+    advice: "The peer does not follow the protocol: it must cut them into smaller parts.",
 };
 /// The peer ignores that its data is not acknowledged.
 pub static TOO_MUCH_UNREAD: Rule = Rule {

@@ -3,8 +3,6 @@
 
 use std::time::Instant;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use jid::{FullJid, Jid};
 use minidom::Element;
 use rand_core::CryptoRng;
@@ -14,12 +12,12 @@ use crate::error::{Error, Result};
 use crate::mechanism::{MechanismName, Outcome, Side};
 use crate::tls::{Endpoint, Fingerprint, Handshake, Tunnel, Unverified, Verified};
 use crate::xmpp::stream::{self, CLOSE, Item, Parser};
-use crate::xmpp::xml::{self, Reader};
+use crate::xmpp::xml;
 use crate::xmpp::{Limits, ns};
 
 use super::config::{Established, Event};
 use super::proving::{Progress, Proving};
-use super::{direct, initiator, responder, rules};
+use super::{direct, initiator, octets, responder, rules};
 
 /// Most octets of one element before the authentication: the longest SASL message in base64, and its tags.
 pub(super) const NEGOTIATION_MAX: usize = 96 * 1024;
@@ -52,11 +50,18 @@ pub(super) fn random_id(rng: &mut dyn CryptoRng) -> String {
 pub(super) enum Next<State> {
     /// Send this and wait.
     Wait(State, Vec<u8>),
-    /// The authentication is complete on this side: turn the tunnel into a verified one, then send this inside it, and
-    /// expect a new stream.
-    Verify(Box<Outcome>, State, Vec<u8>),
+    /// The authentication is complete on this side: turn the tunnel into a verified one, and go on inside it.
+    Verify(Box<Outcome>, After, Box<Next<State>>),
     /// Send this; from now on stanzas may pass. With what was offered and not taken.
     Live(Vec<u8>, Vec<(MechanismName, &'static str)>),
+}
+
+/// What becomes of the stream when its authentication is complete.
+pub(super) enum After {
+    /// A new one begins (RFC 6120 section 6.4.6).
+    NewStream,
+    /// It goes on (XEP-0388).
+    SameStream,
 }
 
 /// A failure, and what the peer may hear about it.
@@ -121,20 +126,6 @@ pub(super) fn element(item: Item) -> Result<Element, Fault> {
     }
 }
 
-/// Octets as a message.
-pub(super) fn message_with(octets: &[u8]) -> Element {
-    let bytes = Element::builder("bytes", ns::E2E).append(BASE64.encode(octets));
-    Element::builder("message", ns::CLIENT).append(bytes.build()).build()
-}
-
-/// The octets in a message.
-fn octets_in(bytes: &Element) -> Result<Vec<u8>> {
-    let bytes = Reader::new(bytes, "bytes", ns::E2E, &rules::BAD_BYTES)?;
-    bytes.only_attributes(&[])?;
-    bytes.no_children()?;
-    BASE64.decode(bytes.text().as_bytes()).map_err(|_| bytes.broken("base64"))
-}
-
 /// How far the tunnel is.
 enum Link {
     Handshake(Handshake),
@@ -179,6 +170,8 @@ pub(super) struct Secured {
     speaking: bool,
     closed: bool,
     peer_closed: bool,
+    /// Octets of the peer that the stream has announced and that have not come yet.
+    octets_left: usize,
     /// Plaintext octets since the last event.
     weight: usize,
 }
@@ -234,6 +227,7 @@ impl Secured {
             speaking: false,
             closed: false,
             peer_closed: false,
+            octets_left: 0,
             weight: 0,
         }
     }
@@ -323,7 +317,7 @@ impl Secured {
                 if !handshake.is_done() {
                     return Ok(());
                 }
-                self.open()?;
+                self.open(tools)?;
                 return self.take_in(&[], tools, events);
             }
             Link::Proving(_) => {
@@ -342,8 +336,16 @@ impl Secured {
             }
             Link::Gone => return Err(Fault::silent(Error::new(&rules::NOT_OPEN))),
         }
+        // What is octets throughout is passed on without a copy.
+        let whole = !plaintext.is_empty() && plaintext.len() <= self.octets_left;
+        let plaintext = if whole { self.pass_on(plaintext, events) } else { plaintext };
         let mut rest = &plaintext[..];
         loop {
+            if self.octets_left > 0 && !rest.is_empty() {
+                let (octets, after) = rest.split_at(rest.len().min(self.octets_left));
+                self.pass_on(octets.to_vec(), events);
+                rest = after;
+            }
             let before = rest.len();
             let item = self.parser.read(&mut rest);
             self.weight += before - rest.len();
@@ -376,25 +378,33 @@ impl Secured {
         Ok(())
     }
 
+    /// Tells the application of octets that were announced; gives what is left of them to be parsed, nothing.
+    fn pass_on(&mut self, octets: Vec<u8>, events: &mut Vec<(Event, usize)>) -> Vec<u8> {
+        self.octets_left -= octets.len();
+        let weight = octets.len() + std::mem::take(&mut self.weight);
+        events.push((Event::Bytes(octets), weight));
+        Vec::new()
+    }
+
     /// After the TLS handshake.
-    fn open(&mut self) -> Result<(), Fault> {
+    fn open(&mut self, tools: &mut Tools<'_>) -> Result<(), Fault> {
         let Link::Handshake(handshake) = std::mem::replace(&mut self.link, Link::Gone) else { return Ok(()) };
         let tunnel = handshake.finish().map_err(Fault::silent)?;
         let fits = self.announced.is_none() || tunnel.peer_fingerprint() == self.announced;
-        self.link = Link::Unverified(tunnel);
-        if !fits {
-            return Err(Fault::silent(Error::new(&rules::OTHER_CERTIFICATE)));
-        }
-        self.state = match std::mem::replace(&mut self.state, State::Dead) {
-            State::Initiating(party) => {
-                let (state, header) = initiator::State::start(party);
-                self.write(&header)?;
-                State::Initiator(state)
+        let mut first = Vec::new();
+        let state = match std::mem::replace(&mut self.state, State::Dead) {
+            State::Initiating(party) if fits => {
+                initiator::State::start(party, tunnel.binding(), tools).map(|(state, octets)| {
+                    first = octets;
+                    State::Initiator(state)
+                })
             }
-            State::Responding(party) => State::Responder(responder::State::start(party)),
-            other => other,
+            State::Responding(party) if fits => Ok(State::Responder(responder::State::start(party))),
+            _ => Err(Error::new(&rules::OTHER_CERTIFICATE)),
         };
-        Ok(())
+        self.link = Link::Unverified(tunnel);
+        self.state = state.map_err(Fault::silent)?;
+        if first.is_empty() { Ok(()) } else { self.write(&first) }
     }
 
     /// Goes on with a handshake that authenticates; whether it has.
@@ -459,11 +469,15 @@ impl Secured {
                 self.state = state(next);
                 self.write(&octets)
             }
-            Next::Verify(outcome, next, octets) => {
+            Next::Verify(outcome, after, next) => {
                 self.verify(*outcome).map_err(Fault::silent)?;
-                self.parser = Parser::new(&self.limits).expecting([&self.own, &self.peer]);
-                self.state = state(next);
-                self.write(&octets)
+                match after {
+                    After::NewStream => {
+                        self.parser = Parser::new(&self.limits).expecting([&self.own, &self.peer]);
+                    }
+                    After::SameStream => self.parser.limit(&self.limits),
+                }
+                self.follow(*next, state, events)
             }
             Next::Live(octets, refused) => {
                 let Link::Verified(tunnel) = &self.link else {
@@ -511,6 +525,10 @@ impl Secured {
         if let Some(condition) = stream::error_condition(&stanza) {
             return Err(Fault::silent(Error::new(&rules::STREAM_ERROR).about(condition)));
         }
+        if let Some(length) = octets::follow(&stanza).map_err(Fault::malformed)? {
+            self.octets_left = length;
+            return Ok(());
+        }
         if !is_stanza(&stanza) {
             let error = Error::new(&rules::OUT_OF_ORDER).about(stanza.name());
             return Err(Fault::stream(error, "unsupported-stanza-type"));
@@ -518,13 +536,7 @@ impl Secured {
         if !is_between(&stanza, &self.peer, &self.own) {
             return Err(Fault::stream(Error::new(&rules::OTHER_ADDRESSES), "invalid-from"));
         }
-        let event = match stanza.get_child("bytes", ns::E2E) {
-            Some(bytes) if stanza.name() == "message" => {
-                Event::Bytes(octets_in(bytes).map_err(Fault::malformed)?)
-            }
-            _ => Event::Stanza(stanza),
-        };
-        events.push((event, std::mem::take(&mut self.weight)));
+        events.push((Event::Stanza(stanza), std::mem::take(&mut self.weight)));
         Ok(())
     }
 
