@@ -80,7 +80,7 @@ impl Answered {
         let hasher = if same { own } else { Hasher::new() };
         let resumed = hasher.octets();
         let stanza = Message { id, body: Body::Begin(resumed) }.to_stanza();
-        (Sending { id, file, resumed, hasher }, stanza)
+        (Sending { id, file, resumed, hasher, grown: false }, stanza)
     }
 }
 
@@ -91,6 +91,8 @@ pub struct Sending {
     file: Metadata,
     resumed: u64,
     hasher: Hasher,
+    /// There was more than was offered.
+    grown: bool,
 }
 
 impl Sending {
@@ -113,6 +115,7 @@ impl Sending {
     /// [`Sending::end`].
     pub fn pass(&mut self, octets: &[u8]) -> Result<()> {
         if octets.len() as u64 > self.file.size - self.position() {
+            self.grown = true;
             return Err(Error::new(&rules::CHANGED).about(self.file.name.as_str()));
         }
         self.hasher.update(octets);
@@ -136,8 +139,8 @@ impl Sending {
     /// [`rules::CHANGED`] when what was sent is not what was offered; the receiver is told to throw it away.
     #[must_use]
     pub fn end(self) -> (Result<Ended>, Element) {
-        let Self { id, file, resumed, hasher } = self;
-        let same = hasher.octets() == file.size && hasher.hash() == file.hash;
+        let Self { id, file, resumed, hasher, grown } = self;
+        let same = !grown && hasher.octets() == file.size && hasher.hash() == file.hash;
         let body = if same { Body::End } else { Body::Abort };
         let stanza = Message { id, body }.to_stanza();
         let error = || Error::new(&rules::CHANGED).about(file.name.as_str());
