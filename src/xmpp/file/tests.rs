@@ -316,7 +316,7 @@ fn what_is_on_its_way_after_a_refusal_is_passed_over() {
     receiver.octets().unwrap();
     let Ok(Turn::Other(receiver)) = receiver.stanza(&sending.end().1, SIZE_MAX) else { panic!() };
     // The end of another transfer is not.
-    let other = Element::from(replaced(&begun(b"", b"").0.end().1, "id=\"1\"", "id=\"2\""));
+    let other = replaced(&begun(b"", b"").0.end().1, "id='1'", "id='2'");
     assert_eq!(rule_of(receiver.stanza(&other, SIZE_MAX)), &rules::OUT_OF_ORDER);
 }
 
@@ -343,7 +343,7 @@ fn an_offset_that_was_not_agreed_on_is_refused() {
         let (mut answered, accepted) = accepted(&file, &file[..5]);
         answered.compare(&file[..5]);
         let stanza = answered.begin().1;
-        let stanza = replaced(&stanza, "offset=\"5\"", &format!("offset=\"{offset}\""));
+        let stanza = replaced(&stanza, "offset='5'", &format!("offset='{offset}'"));
         let result = accepted.begun(&stanza);
         if right {
             assert_eq!(next(result.unwrap()).position(), offset);
@@ -352,7 +352,7 @@ fn an_offset_that_was_not_agreed_on_is_refused() {
         }
     }
     let (offering, offer) = offered(&file);
-    let stanza = replaced(&offer.accept(hasher(&file)).1, "offset=\"10\"", "offset=\"11\"");
+    let stanza = replaced(&offer.accept(hasher(&file)).1, "offset='10'", "offset='11'");
     assert!(offering.answered(&stanza).unwrap_err().is(&rules::MALFORMED));
 }
 
@@ -403,7 +403,7 @@ fn each_state_takes_its_elements_and_no_other() {
 #[test]
 fn elements_of_another_transfer_are_refused() {
     for (name, stanza) in every_element() {
-        let stanza = replaced(&stanza, "id=\"1\"", "id=\"2\"");
+        let stanza = replaced(&stanza, "id='1'", "id='2'");
         let out_of_order = |error: Error| assert!(error.is(&rules::OUT_OF_ORDER), "{name}: {error}");
         out_of_order(offered(b"x").0.answered(&stanza).unwrap_err());
         out_of_order(begun(b"x", b"").0.interrupted(&stanza).unwrap_err());
