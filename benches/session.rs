@@ -24,7 +24,8 @@ use countersign::tls::certificate::{Config, RustlsEndpoint};
 use countersign::tls::{Handshake, Tunnel, Unverified, Verified};
 use countersign::xmpp::ibb::Bytestream;
 use countersign::xmpp::{
-    Element, Event, FullJid, IBB_BLOCK, IBB_WINDOW, InitiatorConfig, Limits, ResponderConfig, Session, disco,
+    Element, Event, FullJid, IBB_BLOCK, IBB_WINDOW, InitiatorConfig, Limits, REPLY_TIMEOUT, ResponderConfig,
+    Session, disco,
 };
 use countersign::{ChannelBinding, Context, Outcome, Password, cpace, system_rng};
 use xmpp_parsers::iq::Iq;
@@ -46,7 +47,10 @@ fn main() {
 }
 
 fn setup(parties: &Parties) {
-    let bound = registry::all().iter().filter(|row| row.properties().needs_binding).collect::<Vec<_>>();
+    // An argument is a part of the names of the mechanisms to measure.
+    let wanted = std::env::args().skip(1).find(|argument| !argument.starts_with('-')).unwrap_or_default();
+    let bound = registry::all().iter().filter(|row| row.properties().needs_binding);
+    let bound = bound.filter(|row| row.name().as_str().contains(&wanted)).collect::<Vec<_>>();
     let names = bound.iter().map(|row| {
         let name = row.name();
         [format!("{name}, exchange alone"), format!("{name}, tunnel"), format!("{name}, session")]
@@ -258,16 +262,17 @@ impl Sessions {
 
 /// What an in-band bytestream does with octets, each block in an IQ and answered by another.
 fn frame(data: &[u8]) {
-    let mut out = Bytestream::new("stream", IBB_BLOCK, IBB_WINDOW);
-    let mut into = Bytestream::new("stream", IBB_BLOCK, IBB_WINDOW);
+    let stream = || Bytestream::new("stream", IBB_BLOCK, IBB_WINDOW, REPLY_TIMEOUT);
+    let (mut out, mut into) = (stream(), stream());
+    let now = Instant::now();
     out.write(data);
     let mut arrived = 0;
-    while let Some((payload, _)) = out.poll_data() {
+    while let Some(sent) = out.poll_data(now) {
         let id = arrived.to_string();
-        let block: Element = Iq::Set { from: None, to: None, id: id.clone(), payload }.into();
+        let block: Element = Iq::Set { from: None, to: None, id: id.clone(), payload: sent.element }.into();
         arrived += into.receive(block.children().next().expect("the block")).expect("nobody edits it").len();
         let _: Element = Iq::Result { from: None, to: None, id, payload: None }.into();
-        out.acknowledged();
+        out.acknowledged(sent.seq, now);
     }
     assert_eq!(arrived, data.len());
 }

@@ -93,4 +93,4 @@ macro_rules! smoke {
     };
 }
 
-smoke! { scram cpace spake2plus opaque srp_sasl srp_plus srp_shares srp_files xml_stream jingle ibb }
+smoke! { scram cpace spake2plus opaque srp_sasl srp_plus srp_shares srp_files xml_stream jingle ibb socks5 }

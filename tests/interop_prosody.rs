@@ -13,16 +13,22 @@ mod servers;
 #[allow(dead_code, reason = "each test file takes what it needs")]
 mod tunnels;
 
+use std::time::{Duration, Instant};
+
 use countersign::xmpp::client::{
-    BindingUse, Client, Greeter, LoginReport, Profile, Target, Trust, available, callable, rules,
+    BindingUse, Client, Greeter, LoginReport, Profile, Target, Trust, available, callable, find_proxy, proxy,
+    rules,
 };
-use countersign::xmpp::driver::Driver;
-use countersign::xmpp::{BareJid, FullJid};
+use countersign::xmpp::driver::{Driver, E2eStream, Listener};
+use countersign::xmpp::s5b::{self, Route, Socks5};
+use countersign::xmpp::{BareJid, FullJid, Jid, Limits, ibb};
 use countersign::{BindingType, sasl};
 
 use certificates::Authority;
+use rand_core::Rng;
 use servers::{Server, Setup};
-use tunnels::{account, guard, listen, log_in, log_in_directly, talk, trust};
+use sha2::{Digest, Sha256};
+use tunnels::{account, call_with, gate, guard, listen, log_in, log_in_directly, talk, trust};
 
 const DOMAIN: &str = "montague.example";
 const ACCOUNTS: [(&str, &str); 2] = [("alice", "in wonderland"), ("bob", "the builder")];
@@ -141,4 +147,137 @@ async fn the_resources_that_listen_are_found() {
 
 fn account_of(jid: &str) -> BareJid {
     FullJid::new(jid).unwrap().to_bare()
+}
+
+/// What a transfer takes.
+struct Transfer {
+    alice: Option<Socks5>,
+    bob: Option<Socks5>,
+    listener: Listener,
+    octets: usize,
+}
+
+impl Transfer {
+    /// Alice sends random octets to Bob; the way that they have taken.
+    async fn run(self, server: &Server, authority: &Authority) -> Route {
+        let alice = log_in(server, authority, account(ALICE, ACCOUNTS[0].1)).await.unwrap();
+        let bob = log_in(server, authority, account(BOB, ACCOUNTS[1].1)).await.unwrap();
+        // Few and large stanzas, where they are what carries.
+        let limits = Limits::default().with_block(ibb::BLOCK_MAX);
+        let mut honest = gate(bob.jid()).unwrap();
+        let (offer, theirs) = (self.bob.clone(), limits.clone());
+        let gate = move |peer: &FullJid| {
+            let mut acceptance = honest.admit(peer)?;
+            acceptance.config = acceptance.config.with_limits(theirs.clone());
+            if let Some(offer) = &offer {
+                acceptance.config = acceptance.config.with_socks5(offer.clone());
+            }
+            Some(acceptance)
+        };
+        let bob = match self.bob {
+            Some(_) => Driver::spawn_with_sockets(bob, Some(Box::new(gate)), self.listener),
+            None => Driver::spawn(bob, Some(Box::new(gate))),
+        };
+        let alice = Driver::spawn(alice, None);
+        let offer = self.alice;
+        let call = call_with(&alice, bob.own_jid(), |config| {
+            let config = config.with_limits(limits);
+            match offer {
+                Some(offer) => config.with_socks5(offer),
+                None => config,
+            }
+        });
+        let (called, taken) = guard(async { tokio::join!(call, bob.accept()) }).await;
+        let (called, taken) = (called.unwrap(), taken.unwrap());
+        assert_eq!(called.route(), taken.route());
+        let route = called.route().clone();
+        let begin = Instant::now();
+        // A debug build on a busy machine takes its time for 50 MiB of base64.
+        let transfer = async { tokio::join!(send(called, self.octets), receive(taken)) };
+        let (sent, received) = tokio::time::timeout(TRANSFER, transfer).await.expect("the transfer hangs");
+        assert_eq!(sent, received, "{route}");
+        eprintln!("{} octets over {route} in {:?}, debug build", self.octets, begin.elapsed());
+        guard(async { tokio::join!(alice.finish(), bob.finish()) }).await;
+        route
+    }
+}
+
+/// Sends random octets; their hash.
+async fn send(mut stream: E2eStream, octets: usize) -> ([u8; 32], usize) {
+    let (mut hash, mut left) = (Sha256::new(), octets);
+    let mut chunk = vec![0; 64 * 1024];
+    while left > 0 {
+        chunk.truncate(left);
+        countersign::system_rng().fill_bytes(&mut chunk);
+        hash.update(&chunk);
+        left -= chunk.len();
+        stream.write_bytes(&chunk).await.unwrap();
+    }
+    stream.finish().await.unwrap();
+    (hash.finalize().into(), octets)
+}
+
+/// The hash of what comes until the proper end.
+async fn receive(mut stream: E2eStream) -> ([u8; 32], usize) {
+    let (mut hash, mut octets) = (Sha256::new(), 0);
+    while let Some(chunk) = stream.read_bytes().await.unwrap() {
+        hash.update(&chunk);
+        octets += chunk.len();
+    }
+    (hash.finalize().into(), octets)
+}
+
+const MIB: usize = 1024 * 1024;
+
+/// After which a transfer that hangs fails.
+const TRANSFER: Duration = Duration::from_secs(300);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fifty_mebibytes_over_a_direct_connection() {
+    if !is_there() {
+        return;
+    }
+    let authority = Authority::new();
+    let server = Server::prosody(Setup::new(DOMAIN, &ACCOUNTS, &authority));
+    let listener = Listener::bind("127.0.0.1:0").await.unwrap();
+    let bob = Socks5::new().with_direct(listener.local_addr());
+    // Alice may connect to this machine as she offers an address of it, where nobody listens.
+    let alice = Socks5::new().with_direct([([127, 0, 0, 1], servers::free_port()).into()]);
+    let transfer = Transfer { alice: Some(alice), bob: Some(bob), listener, octets: 50 * MIB };
+    assert_eq!(transfer.run(&server, &authority).await, Route::Direct);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fifty_mebibytes_in_stanzas() {
+    if !is_there() {
+        return;
+    }
+    let authority = Authority::new();
+    let server = Server::prosody(Setup::new(DOMAIN, &ACCOUNTS, &authority));
+    let transfer = Transfer { alice: None, bob: None, listener: Listener::none(), octets: 50 * MIB };
+    assert_eq!(transfer.run(&server, &authority).await, Route::InBand);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn some_mebibytes_over_the_proxy_of_the_server() {
+    if !is_there() {
+        return;
+    }
+    let authority = Authority::new();
+    let server = Server::prosody(Setup::new(DOMAIN, &ACCOUNTS, &authority));
+    let alice =
+        Driver::spawn(log_in(&server, &authority, account(ALICE, ACCOUNTS[0].1)).await.unwrap(), None);
+    let jid = Jid::new("proxy.montague.example").unwrap();
+    let found = guard(find_proxy(&alice)).await.unwrap();
+    assert_eq!((found.jid(), found.host(), found.port()), (&jid, "127.0.0.1", server.ports.proxy));
+    assert_eq!(guard(proxy(&alice, &jid)).await.unwrap(), found);
+    let none = guard(proxy(&alice, &Jid::new(DOMAIN).unwrap())).await.unwrap_err();
+    assert!(none.is(&s5b::rules::NO_PROXY), "{none}");
+    guard(alice.finish()).await;
+
+    let offering = || Some(Socks5::new().with_proxy(found.clone()));
+    // The other side may connect to this machine as it offers the same.
+    let transfer =
+        Transfer { alice: offering(), bob: offering(), listener: Listener::none(), octets: 8 * MIB };
+    assert_eq!(transfer.run(&server, &authority).await, Route::Proxy(jid));
 }

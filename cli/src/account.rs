@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use countersign::registry;
 use countersign::sasl::{Floor, Policy};
-use countersign::tls::certificate::{Config, Identity, RustlsEndpoint};
+use countersign::tls::certificate::{Config, Identity, RECORD_DEFAULT, RustlsEndpoint};
 #[cfg(feature = "openssl")]
 use countersign::tls::psk::{self, PreSharedKey};
 use countersign::tls::{Deferred, Endpoint, Negotiated, Tunnel, Verified};
@@ -14,6 +14,7 @@ use countersign::xmpp::client::{
     self, BindingUse, Client, Login, LoginReport, Profile, Resolver, Target, Trust,
 };
 use countersign::xmpp::driver::E2eStream;
+use countersign::xmpp::s5b::Route;
 use countersign::xmpp::{self, BareJid, Established, FullJid, Jid};
 use countersign::{BindingType, MechanismName, Password, Side};
 use serde_json::json;
@@ -284,12 +285,12 @@ impl TunnelArgs {
     /// Says who is at the other end, and how that is known.
     pub(crate) fn announce(&self, stream: &E2eStream) {
         let Established { mechanism, refused, negotiated, .. } = stream.established();
-        self.tell(stream.peer(), mechanism, negotiated.as_ref(), refused);
+        self.tell(stream.peer(), mechanism, negotiated.as_ref(), refused, Some(stream.route()));
     }
 
     /// The same of a tunnel without XMPP.
     pub(crate) fn announce_tunnel(&self, peer: &str, tunnel: &Tunnel<Verified>) {
-        self.tell(&peer, tunnel.mechanism(), tunnel.negotiated().as_ref(), &[]);
+        self.tell(&peer, tunnel.mechanism(), tunnel.negotiated().as_ref(), &[], None);
     }
 
     fn tell(
@@ -298,9 +299,10 @@ impl TunnelArgs {
         mechanism: &MechanismName,
         negotiated: Option<&Negotiated>,
         refused: &[(MechanismName, &'static str)],
+        route: Option<&Route>,
     ) {
         if self.json {
-            output::note_json(&describe(peer, mechanism, negotiated, refused));
+            output::note_json(&describe(peer, mechanism, negotiated, refused, route));
             return;
         }
         let tls = negotiated.map_or_else(String::new, |negotiated| {
@@ -313,6 +315,9 @@ impl TunnelArgs {
             format_args!("{peer} has proven the shared {what} by {mechanism}, {how}{tls}"),
         );
         output::note(Tone::Good, "trust:", "independent: the servers in between were not believed");
+        if let Some(route) = route {
+            output::note(Tone::Good, "transport:", route);
+        }
         for (name, why) in refused {
             output::note(Tone::Doubtful, "passed over:", format_args!("{name}: {why}"));
         }
@@ -338,6 +343,7 @@ fn describe(
     mechanism: &MechanismName,
     negotiated: Option<&Negotiated>,
     refused: &[(MechanismName, &'static str)],
+    route: Option<&Route>,
 ) -> serde_json::Value {
     json!({
         "event": "verified",
@@ -347,6 +353,17 @@ fn describe(
         "proof": {
             "secret": secret(mechanism),
             "bound_to": if is_in_tls(mechanism) { "tls-handshake" } else { BindingType::TlsExporter.name() },
+        },
+        "transport": match route {
+            None => "tcp",
+            Some(Route::InBand) => "ibb",
+            Some(Route::Direct) => "direct",
+            Some(Route::Proxy(_)) => "proxy",
+            Some(_) => "other",
+        },
+        "proxy": match route {
+            Some(Route::Proxy(jid)) => Some(jid.as_str()),
+            _ => None,
         },
         "refused": refused.iter()
             .map(|(name, why)| json!({ "mechanism": name.as_str(), "reason": why }))
@@ -396,8 +413,13 @@ fn unhex(text: &str) -> Option<Zeroizing<Vec<u8>>> {
 
 /// A TLS endpoint with a throw-away certificate, made when it is needed.
 pub(crate) fn endpoint(side: Side) -> countersign::Result<Box<dyn Endpoint>> {
+    endpoint_with(side, RECORD_DEFAULT)
+}
+
+/// The same with records of at most so many octets.
+pub(crate) fn endpoint_with(side: Side, record: usize) -> countersign::Result<Box<dyn Endpoint>> {
     Ok(Box::new(Deferred::new(side, move || {
-        let config = Config::new(Identity::generate()?)?;
+        let config = Config::with_record_size(Identity::generate()?, record)?;
         Ok(match side {
             Side::Client => Box::new(RustlsEndpoint::client(&config)?),
             Side::Server => Box::new(RustlsEndpoint::server(&config)?),

@@ -4,17 +4,19 @@ use countersign::guess::{GuessLimits, Guesses};
 use countersign::sasl::Policy;
 #[cfg(feature = "openssl")]
 use countersign::tls::psk::PreSharedKey;
-use countersign::xmpp::driver::{Driver, E2eStream};
+use countersign::xmpp::driver::E2eStream;
 use countersign::xmpp::{InitiatorConfig, Jid};
 use countersign::{Password, Side};
 
-use crate::account::{AccountArgs, TunnelArgs, announce_login, endpoint};
+use crate::account::{AccountArgs, TunnelArgs, announce_login, endpoint_with};
 use crate::exit::Failure;
 use crate::peer;
+use crate::sockets::SocketArgs;
 
 /// Everything that a call needs, so that it can be made again.
 pub(crate) struct Caller<'a> {
     account: &'a AccountArgs,
+    sockets: &'a SocketArgs,
     tunnel: &'a TunnelArgs,
     policy: Policy,
     #[cfg(feature = "openssl")]
@@ -27,12 +29,17 @@ pub(crate) struct Caller<'a> {
 
 impl<'a> Caller<'a> {
     /// Reads the passwords.
-    pub(crate) fn new(account: &'a AccountArgs, tunnel: &'a TunnelArgs) -> Result<Self, Failure> {
+    pub(crate) fn new(
+        account: &'a AccountArgs,
+        sockets: &'a SocketArgs,
+        tunnel: &'a TunnelArgs,
+    ) -> Result<Self, Failure> {
         let policy = tunnel.policy()?;
         #[cfg(feature = "openssl")]
         let key = tunnel.key_if_needed()?;
         Ok(Self {
             account,
+            sockets,
             tunnel,
             policy,
             #[cfg(feature = "openssl")]
@@ -49,21 +56,26 @@ impl<'a> Caller<'a> {
         to: &Jid,
         speak: impl AsyncFnOnce(E2eStream) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
+        let mut sockets = self.sockets.open().await?;
         let client = self.account.log_in(self.account_password.clone()).await?;
         let login = client.report().clone();
-        let handle = Driver::spawn(client, None);
+        let handle = sockets.spawn(client, None);
         let spoken = async {
             let peer = peer::choose(&handle, to).await?;
             let config = InitiatorConfig::new(handle.own_jid().clone(), peer, self.shared.clone())
                 .with_policy(self.policy.clone())
                 .with_limits(self.tunnel.limits())
                 .with_guesses(self.guesses.clone());
+            let config = match sockets.offer(&handle).await? {
+                Some(offer) => config.with_socks5(offer),
+                None => config,
+            };
             #[cfg(feature = "openssl")]
             let config = match &self.key {
                 Some(key) => config.with_psk(key.clone()),
                 None => config,
             };
-            let stream = handle.connect(config, endpoint(Side::Client)?).await?;
+            let stream = handle.connect(config, endpoint_with(Side::Client, self.sockets.record())?).await?;
             announce_login(handle.own_jid(), &login, self.tunnel.json());
             self.tunnel.announce(&stream);
             speak(stream).await

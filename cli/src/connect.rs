@@ -5,6 +5,7 @@ use countersign::xmpp::Jid;
 use crate::account::{AccountArgs, TunnelArgs, runtime};
 use crate::call::Caller;
 use crate::exit::{Exit, Failure};
+use crate::sockets::SocketArgs;
 use crate::talk::{AtEnd, talk};
 use crate::tcp::{self, TcpArgs};
 
@@ -19,6 +20,7 @@ use crate::tcp::{self, TcpArgs};
   tar c photos | countersign connect --jid alice@home.example --to bob@home.example \\
       --account-password-file account.txt --password-file secret.txt
   countersign connect --jid alice@home.example --to bob@home.example --auth pake-psk
+  countersign connect --jid alice@home.example --to bob@home.example --direct --proxy
   countersign connect --tcp 127.0.0.1:4433 --auth tls-psk --identity alice --key-file key.txt
 
 A key for tls-psk has 32 hex digits or more: openssl rand -hex 32.
@@ -32,6 +34,8 @@ pub(crate) struct Args {
     /// The peer, user@domain or user@domain/resource
     #[arg(long, value_name = "JID", required_unless_present = "tcp", conflicts_with = "tcp")]
     to: Option<Jid>,
+    #[command(flatten)]
+    sockets: SocketArgs,
     #[command(flatten)]
     tcp: TcpArgs,
     #[command(flatten)]
@@ -48,7 +52,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let Some(to) = &args.to else {
         return Err(Failure::new(Exit::Usage, "no peer is named", "Give --to, or --tcp without XMPP."));
     };
-    let caller = Caller::new(&args.account, &args.tunnel)?;
+    let caller = Caller::new(&args.account, &args.sockets, &args.tunnel)?;
     let runtime = runtime()?;
     let result = runtime.block_on(caller.call(to, async |stream| talk(stream, AtEnd::Close).await));
     runtime.shutdown_background();

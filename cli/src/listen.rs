@@ -1,6 +1,6 @@
 //! `countersign listen`: waits for a peer who proves the shared password.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use countersign::guess::{GuessLimits, Guesses};
 use countersign::prep::Preparation;
@@ -9,15 +9,17 @@ use countersign::sasl::Policy;
 #[cfg(feature = "openssl")]
 use countersign::tls::psk::PreSharedKey;
 use countersign::xmpp::client::{Greeter, available};
-use countersign::xmpp::driver::{Driver, E2eStream, Handle};
+use countersign::xmpp::driver::{E2eStream, Handle};
+use countersign::xmpp::s5b::Socks5;
 use countersign::xmpp::{Acceptance, BareJid, FullJid, Gate, ResponderConfig};
 use countersign::{Password, Side, system_rng};
 use tokio::task::JoinSet;
 
-use crate::account::{AccountArgs, TunnelArgs, announce_login, endpoint, runtime};
+use crate::account::{AccountArgs, TunnelArgs, announce_login, endpoint_with, runtime};
 use crate::exit::{self, Exit, Failure};
 use crate::output::{self, Tone};
 use crate::receive::{self, Desk, ReceiveArgs};
+use crate::sockets::SocketArgs;
 use crate::talk::{AtEnd, talk};
 use crate::tcp::{self, TcpArgs};
 
@@ -36,6 +38,7 @@ const SESSIONS_MAX: usize = 16;
   countersign listen --demo-server 127.0.0.1:5222 --jid bob@home.example
   countersign listen --jid bob@biloxi.example --auth pake-psk
   countersign listen --jid bob@biloxi.example --receive ~/Downloads --from alice@atlanta.example
+  countersign listen --jid bob@biloxi.example --direct=192.0.2.7:7777 --proxy=proxy.biloxi.example
   countersign listen --tcp 127.0.0.1:4433 --auth tls-psk --identity alice --key-file key.txt
 
 A key for tls-psk has 32 hex digits or more: openssl rand -hex 32.
@@ -57,6 +60,8 @@ pub(crate) struct Args {
     once: bool,
     #[command(flatten)]
     receive: ReceiveArgs,
+    #[command(flatten)]
+    sockets: SocketArgs,
     #[command(flatten)]
     tcp: TcpArgs,
     #[command(flatten)]
@@ -114,19 +119,29 @@ impl<'a> Listener<'a> {
 
     /// Logs in and lets peers know.
     async fn open(&self) -> Result<Handle, Failure> {
+        let mut sockets = self.args.sockets.open().await?;
         let client = self.args.account.log_in(self.account_password.clone()).await?;
         let (own, login) = (client.jid().clone(), client.report().clone());
-        let handle = Driver::spawn(client, Some(self.gate(own.clone())));
-        if let Err(error) = handle.send_stanza(available()).await {
+        let offer = Arc::new(OnceLock::new());
+        let handle = sockets.spawn(client, Some(self.gate(own.clone(), offer.clone())));
+        let ready = async {
+            if let Some(found) = sockets.offer(&handle).await? {
+                let _ = offer.set(found);
+            }
+            Ok(handle.send_stanza(available()).await?)
+        };
+        if let Err(failure) = ready.await {
             handle.finish().await;
-            return Err(error.into());
+            return Err(failure);
         }
         announce_login(&own, &login, self.args.tunnel.json());
         output::note(Tone::Good, "listening:", format_args!("as {own}"));
         Ok(handle)
     }
 
-    fn gate(&self, own: FullJid) -> Box<dyn Gate> {
+    /// `offer` is known a moment later.
+    fn gate(&self, own: FullJid, offer: Arc<OnceLock<Socks5>>) -> Box<dyn Gate> {
+        let record = self.args.sockets.record();
         let (limits, from) = (self.args.tunnel.limits(), self.args.from.clone());
         let (policy, shared, guesses) = (self.policy.clone(), self.shared.clone(), self.guesses.clone());
         #[cfg(feature = "openssl")]
@@ -142,12 +157,16 @@ impl<'a> Listener<'a> {
                 .with_policy(policy.clone())
                 .with_limits(limits.clone())
                 .with_guesses(guesses.clone());
+            let config = match offer.get() {
+                Some(offer) => config.with_socks5(offer.clone()),
+                None => config,
+            };
             #[cfg(feature = "openssl")]
             let config = match &key {
                 Some(key) => config.with_psk(key.clone()),
                 None => config,
             };
-            let endpoint = endpoint(Side::Server).ok()?;
+            let endpoint = endpoint_with(Side::Server, record).ok()?;
             Some(Acceptance { config, endpoint, rng: Box::new(system_rng()) })
         })
     }

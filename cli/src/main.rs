@@ -22,6 +22,7 @@ mod receive;
 mod retry;
 mod send;
 mod serve;
+mod sockets;
 mod talk;
 mod tcp;
 mod vectors;

@@ -21,6 +21,7 @@ use crate::folder::{self, CHUNK};
 use crate::output::{self, Tone};
 use crate::progress::Octets;
 use crate::retry::RetryArgs;
+use crate::sockets::SocketArgs;
 use crate::talk;
 
 /// For the receiver to answer: it may have to hash what it holds, or to ask a person. A peer that is gone is noticed
@@ -59,6 +60,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "HOST:PORT", hide = true)]
     tcp: Option<String>,
     #[command(flatten)]
+    sockets: SocketArgs,
+    #[command(flatten)]
     retry: RetryArgs,
     #[command(flatten)]
     tunnel: TunnelArgs,
@@ -71,7 +74,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         return Err(Failure::new(Exit::Usage, what, advice));
     };
     let mut source = Source::open(&args.file, args.name.as_deref(), args.tunnel.json())?;
-    let caller = Caller::new(&args.account, &args.tunnel)?;
+    let caller = Caller::new(&args.account, &args.sockets, &args.tunnel)?;
     let runtime = runtime()?;
     let result = runtime.block_on(deliver(args, &caller, to, &mut source));
     runtime.shutdown_background();

@@ -18,6 +18,46 @@ use process::stage::{Stage, listening, overheard};
 use process::{Folder, Process, assert_two_lines, text, tool};
 
 #[test]
+fn a_direct_connection_is_used_where_both_ask_for_it() {
+    let stage = Stage::set("direct");
+    let data = (0..200_000_u32).flat_map(u32::to_be_bytes).collect::<Vec<_>>();
+    for (theirs, ours, transport, shown) in [
+        (&["--direct=127.0.0.1"][..], &["--direct=127.0.0.1", "--json"][..], "direct", "a direct connection"),
+        (&["--direct=127.0.0.1"], &["--json"], "ibb", "in stanzas over the servers"),
+        (&[], &["--direct=127.0.0.1:0", "--json"], "ibb", "in stanzas over the servers"),
+    ] {
+        let (bob, mut said) = stage.listen_with("shared", theirs);
+        let alice = stage.connect_with("alice", "shared", ours, &data);
+        let words = text(&alice.stderr);
+        assert!(alice.status.success(), "{words}");
+        let lines = words.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+        let verified = lines.filter(|line| line["event"] == "verified").collect::<Vec<_>>();
+        assert_eq!((&verified[0]["transport"], verified.len()), (&transport.into(), 1), "{words}");
+        let bob = bob.finish();
+        let mut words = String::new();
+        said.read_to_string(&mut words).unwrap();
+        assert!(words.contains(&format!("transport: {shown}")), "{words}");
+        assert!(bob.stdout == data, "{} octets came", bob.stdout.len());
+    }
+}
+
+#[test]
+fn sockets_that_cannot_be_had_are_named() {
+    let stage = Stage::set("sockets");
+    for (option, code, word) in [
+        ("--direct=elsewhere", 2, "not an IP address"),
+        ("--direct=192.0.2.1", 8, "cannot listen"),
+        ("--proxy=home.example", 4, "no proxy for SOCKS5 bytestreams"),
+        ("--proxy", 4, "no proxy for SOCKS5 bytestreams"),
+    ] {
+        let output = stage.connect_with("alice", "shared", &[option], b"");
+        let words = text(&output.stderr);
+        assert!(words.contains(word), "{option}: {words}");
+        assert_eq!(output.status.code(), Some(code), "{option}: {words}");
+    }
+}
+
+#[test]
 fn data_goes_through_a_pipe_unchanged() {
     let stage = Stage::set("pipe");
     let data = (0..700_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect::<Vec<_>>();

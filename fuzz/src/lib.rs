@@ -7,7 +7,8 @@ mod exchange;
 use std::str;
 
 use countersign::srp::{self, Client, Dialect, Group, Legacy, Parameters, Prehash, Server, Verifier, files};
-use countersign::xmpp::{Element, Limits, ibb, jingle, ns, stream};
+use countersign::xmpp::socks5::{self as codec, Destination, Progress};
+use countersign::xmpp::{Element, Limits, REPLY_TIMEOUT, ibb, jingle, ns, stream};
 use rand_core::Rng;
 
 pub use exchange::{Rng as RepeatableRng, cpace, opaque, scram, spake2plus, srp_plus, srp_sasl};
@@ -24,7 +25,7 @@ pub struct Target {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 11] = [
+pub const TARGETS: [Target; 12] = [
     Target { name: "scram", run: scram, seeds: || exchange::seeds("SCRAM-") },
     Target { name: "cpace", run: cpace, seeds: || exchange::seeds("CPACE-") },
     Target { name: "spake2plus", run: spake2plus, seeds: || exchange::seeds("SPAKE2P") },
@@ -36,7 +37,11 @@ pub const TARGETS: [Target; 11] = [
     Target { name: "xml_stream", run: xml_stream, seeds: stream_seeds },
     Target { name: "jingle", run: jingle, seeds: jingle_seeds },
     Target { name: "ibb", run: ibb, seeds: ibb_seeds },
+    Target { name: "socks5", run: socks5, seeds: socks5_seeds },
 ];
+
+/// SHA-1 in hex, as SOCKS5 carries it.
+const DESTINATION: &str = "972b7bf47291ca609517f67f86b5081086052dad";
 
 /// Longest share, well above what any transport of ours lets through.
 const SHARE_MAX: usize = 1 << 16;
@@ -228,11 +233,20 @@ fn jingle_seeds() -> Vec<Vec<u8>> {
         "27add774ae755a3d499d4925d0db91381d29621c2afd5d1d3b5243919e46c8c8",
         ns::E2E
     );
+    let in_band = format!("<transport xmlns='{}' block-size='4096' sid='s1'/>", ns::JINGLE_IBB);
+    let socks5 = format!(
+        "<transport xmlns='{}' sid='s1' dstaddr='{DESTINATION}' mode='tcp'><candidate cid='c0' host='192.0.2.1' \
+         jid='a@b.example/c' port='5086' priority='8323071' type='direct'/></transport>",
+        ns::JINGLE_S5B
+    );
     let content = format!(
-        "<content creator='initiator' name='e2e'><description xmlns='{}'/>\
-         <transport xmlns='{}' block-size='4096' sid='s1'/>{security}</content>",
-        ns::XMLSTREAM,
-        ns::JINGLE_IBB
+        "<content creator='initiator' name='e2e'><description xmlns='{}'/>{in_band}{security}</content>",
+        ns::XMLSTREAM
+    );
+    let info = format!(
+        "<content creator='initiator' name='e2e'><transport xmlns='{}' sid='s1'><candidate-used cid='c0'/></transport>\
+         </content>",
+        ns::JINGLE_S5B
     );
     let jingle = |attributes: &str, inside: &str| {
         format!("<jingle xmlns='{}' sid='j1' {attributes}>{inside}</jingle>", ns::JINGLE)
@@ -240,6 +254,8 @@ fn jingle_seeds() -> Vec<Vec<u8>> {
     [
         jingle("action='session-initiate' initiator='a@b.example/c'", &content),
         jingle("action='session-accept' responder='d@e.example/f'", &content),
+        jingle("action='session-initiate'", &content.replace(&in_band, &socks5)),
+        jingle("action='transport-info'", &info),
         jingle("action='session-terminate'", "<reason><success/><text>done</text></reason>"),
         security,
     ]
@@ -251,7 +267,7 @@ fn jingle_seeds() -> Vec<Vec<u8>> {
 pub fn ibb(data: &[u8]) {
     let mut parser = stream::Parser::new(&Limits::default());
     parser.read(&mut &stream::Header::new().to_octets()[..]).expect("a header");
-    let mut bytestream = ibb::Bytestream::new("s1", 64, 4);
+    let mut bytestream = ibb::Bytestream::new("s1", 64, 4, REPLY_TIMEOUT);
     let mut octets = data;
     while let Ok(Some(stream::Item::Element(element))) = parser.read(&mut octets) {
         let _ = bytestream.check_open(&element);
@@ -268,4 +284,40 @@ fn ibb_seeds() -> Vec<Vec<u8>> {
     [[open, data(0), data(1), close].concat(), data(0) + &data(0), data(65_535), data(1)]
         .map(String::into_bytes)
         .to_vec()
+}
+
+/// Both ends of SOCKS5: each takes what it wants and leaves the rest.
+pub fn socks5(data: &[u8]) {
+    let (mut client, _) = codec::Client::start(DESTINATION.parse().expect("forty digits"));
+    let mut octets = data;
+    while let Some((wanted, rest)) = octets.split_at_checked(client.wants()) {
+        octets = rest;
+        match client.receive(wanted) {
+            Progress::More(next, _) => client = next,
+            Progress::Done(()) | Progress::Failed(..) => break,
+        }
+    }
+    let (mut server, mut octets) = (codec::Server::start(), data);
+    while let Some((wanted, rest)) = octets.split_at_checked(server.wants()) {
+        octets = rest;
+        match server.receive(wanted) {
+            Progress::More(next, _) => server = next,
+            Progress::Done(asked) => {
+                let name = asked.destination().as_str();
+                assert_eq!(name.parse::<Destination>().expect("checked").as_str(), name);
+                break;
+            }
+            Progress::Failed(..) => break,
+        }
+    }
+}
+
+fn socks5_seeds() -> Vec<Vec<u8>> {
+    let message = |code: u8| [&[5, code, 0, 3, 40][..], DESTINATION.as_bytes(), &[0, 0]].concat();
+    vec![
+        [&[5, 1, 0][..], &message(1)].concat(),
+        [&[5, 0][..], &message(0), b"TLS"].concat(),
+        [5, 0, 5, 0, 0, 1, 127, 0, 0, 1, 0, 80].to_vec(),
+        [5, 3, 0, 1, 2, 5, 2, 0, 1, 0, 0, 0, 0, 0, 0].to_vec(),
+    ]
 }

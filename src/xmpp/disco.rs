@@ -68,6 +68,22 @@ pub fn answer() -> Element {
     ANSWER.clone()
 }
 
+/// The same of a party that takes SOCKS5 bytestreams too.
+#[must_use]
+pub fn answer_with_socks5() -> Element {
+    let feature =
+        Element::builder("feature", ns::DISCO_INFO).attr(xml_ncname!("var").to_owned(), ns::JINGLE_S5B);
+    let mut answer = answer();
+    answer.append_child(feature.build());
+    answer
+}
+
+/// Whether an answer names a feature.
+#[must_use]
+pub fn names(answer: &Element, feature: &str) -> bool {
+    answer.children().any(|child| child.is("feature", ns::DISCO_INFO) && child.attr("var") == Some(feature))
+}
+
 /// Checks an answer for [`FEATURES`].
 ///
 /// # Errors

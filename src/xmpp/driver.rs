@@ -22,8 +22,15 @@ use crate::tls::Endpoint;
 use super::attribute::set_attribute;
 use super::host::{Gate, Host, HostEvent, SessionId};
 use super::ns;
+use super::s5b::Route;
 use super::session::rules::SEND_BUFFER_FULL;
 use super::session::{Established, Event, InitiatorConfig, Session, Statistics};
+
+mod sockets;
+
+pub use sockets::{HANDSHAKES_MAX, Listener, READ_CHUNK};
+
+use sockets::{News, Sockets};
 
 /// Events that wait for the application in each stream; behind them the session holds back the peer.
 pub const EVENTS_MAX: usize = 16;
@@ -65,6 +72,22 @@ pub mod rules {
         source: "countersign",
         what: "this end-to-end session has ended",
         advice: "Open a new one.",
+    };
+    /// The listening socket could not be made.
+    pub static CANNOT_LISTEN: Rule = Rule {
+        id: "driver-cannot-listen",
+        kind: ErrorKind::Environment,
+        source: "countersign",
+        what: "cannot listen for direct connections",
+        advice: "Name an address of this machine, and port 0 for a free port.",
+    };
+    /// A candidate did not answer.
+    pub(super) static CANNOT_CONNECT: Rule = Rule {
+        id: "driver-cannot-connect",
+        kind: ErrorKind::Environment,
+        source: "countersign",
+        what: "a connection to a candidate could not be made",
+        advice: "The session goes on by another way.",
     };
     /// A stanza came where the application reads octets.
     pub static STANZA_BETWEEN: Rule = Rule {
@@ -127,6 +150,27 @@ impl Driver {
     /// # Panics
     /// Outside of a tokio runtime.
     pub fn spawn<C: Connection>(connection: C, gate: Option<Box<dyn Gate>>) -> Handle {
+        Self::start(connection, gate, None)
+    }
+
+    /// The same, and tells callers that SOCKS5 bytestreams are taken. Sessions whose configuration offers the listener's
+    /// address are reached there.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn spawn_with_sockets<C: Connection>(
+        connection: C,
+        gate: Option<Box<dyn Gate>>,
+        listener: Listener,
+    ) -> Handle {
+        Self::start(connection, gate, Some(listener))
+    }
+
+    fn start<C: Connection>(
+        connection: C,
+        gate: Option<Box<dyn Gate>>,
+        listener: Option<Listener>,
+    ) -> Handle {
         let own = connection.own_jid();
         let (sender, receiver) = connection.split();
         let (requests, requested) = mpsc::channel(REQUESTS_MAX);
@@ -134,9 +178,11 @@ impl Driver {
         let (outside, stanzas) = mpsc::channel(OUTSIDE_MAX);
         let (outgoing, to_send) = mpsc::channel(1);
         let ended = Arc::new(OnceLock::new());
+        let host = Host::new(own.clone(), gate);
         let task = Task {
             own: own.clone(),
-            host: Host::new(own.clone(), gate),
+            host: if listener.is_some() { host.with_socks5() } else { host },
+            sockets: Sockets::new(listener),
             slots: HashMap::new(),
             backlog: VecDeque::new(),
             requests: requests.downgrade(),
@@ -240,6 +286,7 @@ pub struct E2eStream {
     own: FullJid,
     peer: FullJid,
     established: Established,
+    route: Route,
     requests: mpsc::Sender<Request>,
     events: mpsc::Receiver<Event>,
     /// The last event, which never waits for room.
@@ -254,6 +301,12 @@ impl E2eStream {
     #[must_use]
     pub fn established(&self) -> &Established {
         &self.established
+    }
+
+    /// By which way its octets go.
+    #[must_use]
+    pub fn route(&self) -> &Route {
+        &self.route
     }
 
     /// The peer's address.
@@ -467,6 +520,7 @@ impl Stage {
 struct Task {
     own: FullJid,
     host: Host,
+    sockets: Sockets,
     slots: HashMap<SessionId, Slot>,
     backlog: VecDeque<Element>,
     requests: mpsc::WeakSender<Request>,
@@ -509,6 +563,10 @@ impl Task {
         while let Some(event) = self.host.poll_event() {
             self.dispatch(event);
         }
+        while let Some((id, request)) = self.host.poll_socket() {
+            self.sockets.serve(id, request);
+        }
+        self.sockets.finish().await;
     }
 
     /// Until the connection is over, or until everybody has let go of it.
@@ -541,6 +599,7 @@ impl Task {
                     Some(request) => self.serve(request),
                     None => linger_until = Some(now() + LINGER),
                 },
+                news = self.sockets.news() => self.hear(news),
                 () = self.wake.notified() => {}
                 () = sleep_until(timeout) => {
                     if linger_until.is_some_and(|until| until <= now()) {
@@ -570,8 +629,20 @@ impl Task {
         while let Some(event) = self.host.poll_event_where(|id| has_room(&self.slots, id)) {
             self.dispatch(event);
         }
+        while let Some((id, request)) = self.host.poll_socket() {
+            self.sockets.serve(id, request);
+        }
+        self.sockets.exchange(&mut self.host);
         while let Some(stanza) = self.host.poll_stanza() {
             self.backlog.push_back(stanza);
+        }
+    }
+
+    /// Something has happened at a socket, and perhaps at others too.
+    fn hear(&mut self, news: News) {
+        self.sockets.hear(news, &mut self.host, now());
+        while let Some(news) = self.sockets.news_at_hand() {
+            self.sockets.hear(news, &mut self.host, now());
         }
     }
 
@@ -619,6 +690,7 @@ impl Task {
             own: self.own.clone(),
             peer: session.peer().clone(),
             established,
+            route: session.route().cloned().unwrap_or(Route::InBand),
             requests,
             events: receiver,
             last: last.clone(),

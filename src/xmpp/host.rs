@@ -13,7 +13,8 @@ use crate::guess::{GuessLimits, Guesses};
 use crate::tls::Endpoint;
 
 use super::iq::{self, Incoming, Kind, Refusal};
-use super::session::{self, Event, ResponderConfig, Session};
+use super::session::{self, Event, ResponderConfig, Session, SocketId, SocketRequest};
+use super::socks5::Destination;
 use super::{disco, ibb, ns};
 
 /// Most sessions of one host. Further offers are answered `resource-constraint`.
@@ -63,7 +64,9 @@ pub struct Host {
     sessions: BTreeMap<SessionId, Session>,
     guesses: Guesses,
     added: u64,
+    socks5: bool,
     outbox: VecDeque<Element>,
+    sockets: VecDeque<(SessionId, SocketRequest)>,
     incoming: VecDeque<SessionId>,
 }
 
@@ -77,9 +80,19 @@ impl Host {
             sessions: BTreeMap::new(),
             guesses: Guesses::in_memory(GuessLimits::default()),
             added: 0,
+            socks5: false,
             outbox: VecDeque::new(),
+            sockets: VecDeque::new(),
             incoming: VecDeque::new(),
         }
+    }
+
+    /// Says in service discovery that sessions may be offered over SOCKS5 bytestreams: the gate has to give such
+    /// [`ResponderConfig`]s, and the application serves their sockets.
+    #[must_use]
+    pub fn with_socks5(mut self) -> Self {
+        self.socks5 = true;
+        self
     }
 
     /// Adds a session that we initiated.
@@ -103,8 +116,14 @@ impl Host {
     }
 
     /// Takes a stanza from the server. False for what the application should look at: messages, presence,
-    /// and answers that no session waits for. Every IQ request is answered here.
+    /// and answers that no session waits for. Every IQ request is answered here. Presence that says that a peer has gone
+    /// ends its sessions, unless something else comes from it within [`session::ABSENCE`].
     pub fn handle(&mut self, stanza: &Element, now: Instant) -> bool {
+        if let Some(peer) = gone(stanza) {
+            let theirs = self.sessions.values_mut().filter(|session| *session.peer() == peer);
+            theirs.for_each(|session| session.peer_gone(now));
+            return false;
+        }
         if self.sessions.values_mut().any(|session| session.handle(stanza, now)) {
             return true;
         }
@@ -140,6 +159,19 @@ impl Host {
         self.outbox.pop_front().or_else(|| self.sessions.values_mut().find_map(Session::poll_stanza))
     }
 
+    /// As [`Session::poll_socket`], of all. After the last event of a session only [`SocketRequest::Close`] comes from it,
+    /// and sockets for which none came can be closed.
+    pub fn poll_socket(&mut self) -> Option<(SessionId, SocketRequest)> {
+        let of_sessions =
+            || self.sessions.iter_mut().find_map(|(id, session)| Some((*id, session.poll_socket()?)));
+        self.sockets.pop_front().or_else(of_sessions)
+    }
+
+    /// As [`Session::inbound`], of the session that knows this destination.
+    pub fn inbound(&mut self, destination: &Destination, now: Instant) -> Option<(SessionId, SocketId)> {
+        self.sessions.iter_mut().find_map(|(id, session)| Some((*id, session.inbound(destination, now)?)))
+    }
+
     /// The next event. With the last event of a session, and its last stanza, the session is gone.
     pub fn poll_event(&mut self) -> Option<HostEvent> {
         self.poll_event_where(|_| true)
@@ -156,6 +188,7 @@ impl Host {
             && let Some(mut session) = self.sessions.remove(&id)
         {
             self.outbox.extend(std::iter::from_fn(|| session.poll_stanza()));
+            self.sockets.extend(std::iter::from_fn(|| Some((id, session.poll_socket()?))));
         }
         Some(HostEvent::Session(id, event))
     }
@@ -196,7 +229,8 @@ impl Host {
     /// The answer to a request that belongs to no session.
     fn stray(&self, from: &FullJid, id: &str, set: bool, payload: &Element) -> Element {
         if !set && disco::is_query(payload) && self.gate.is_some() {
-            return iq::result(&self.own, from, id, Some(disco::answer()));
+            let answer = if self.socks5 { disco::answer_with_socks5() } else { disco::answer() };
+            return iq::result(&self.own, from, id, Some(answer));
         }
         let refusal = if set && payload.is("jingle", ns::JINGLE) {
             session::unknown_session()
@@ -217,6 +251,12 @@ impl Host {
         self.outbox.push_back(refusal.answer_to(&self.own, from, id));
         true
     }
+}
+
+/// Whose resource a presence says is no longer there.
+fn gone(stanza: &Element) -> Option<FullJid> {
+    let said = stanza.is("presence", ns::CLIENT) && stanza.attr("type") == Some("unavailable");
+    stanza.attr("from").filter(|_| said).and_then(|from| FullJid::new(from).ok())
 }
 
 impl fmt::Debug for Host {

@@ -3,6 +3,7 @@
 //! The carrier of IQ stanzas is elsewhere; here is what one `<data/>` may hold and when the next may be sent.
 
 use std::collections::VecDeque;
+use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -15,6 +16,7 @@ use crate::error::{Error, ErrorKind, Result, Rule};
 
 use super::iq::Refusal;
 use super::ns;
+use super::window::Window;
 use super::xml::{self, Reader};
 
 /// Largest block: XEP-0261 types the size as a signed short.
@@ -111,17 +113,29 @@ pub struct Bytestream {
     /// What all blocks have in common; each is a copy.
     data: Element,
     block: u16,
-    window: usize,
+    window: Window,
     seq_out: u16,
     seq_in: u16,
-    unacknowledged: usize,
     waiting: VecDeque<u8>,
 }
 
+/// A `<data/>` to be sent.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Block {
+    /// Its number, which [`Bytestream::acknowledged`] wants back.
+    pub seq: u16,
+    /// The element.
+    pub element: Element,
+    /// Octets in it, before base64.
+    pub octets: usize,
+}
+
 impl Bytestream {
-    /// With the agreed identifier and block size; `window` blocks may be on the way, at least one.
+    /// With the agreed identifier and block size. At most `window` blocks may be on the way, at least one: so many as stay
+    /// well within `reply`, the time for one answer.
     #[must_use]
-    pub fn new(sid: impl Into<String>, block: u16, window: usize) -> Self {
+    pub fn new(sid: impl Into<String>, block: u16, window: usize, reply: Duration) -> Self {
         let sid = sid.into();
         let data = Element::builder("data", ns::IBB)
             .attr(xml_ncname!("seq").to_owned(), "")
@@ -130,10 +144,9 @@ impl Bytestream {
             sid,
             data: data.build(),
             block,
-            window: window.max(1),
+            window: Window::new(window, reply),
             seq_out: 0,
             seq_in: 0,
-            unacknowledged: 0,
             waiting: VecDeque::new(),
         }
     }
@@ -198,28 +211,47 @@ impl Bytestream {
     /// Blocks that were sent and not acknowledged.
     #[must_use]
     pub fn unacknowledged(&self) -> usize {
-        self.unacknowledged
+        self.window.on_the_way()
     }
 
-    /// The next `<data/>`, with the number of octets in it, while octets wait and the window is not full.
-    pub fn poll_data(&mut self) -> Option<(Element, usize)> {
-        if self.waiting.is_empty() || self.unacknowledged >= self.window {
-            return None;
-        }
+    /// The next `<data/>`, while octets wait and the window is not full.
+    pub fn poll_data(&mut self, now: Instant) -> Option<Block> {
+        let ready = !self.waiting.is_empty() && self.window.has_room();
+        ready.then(|| self.next(now))
+    }
+
+    /// A `<data/>` that may be empty and does not wait for the window. Its answer tells whether the blocks before it, which
+    /// were not acknowledged, have arrived: where one is missing this one is refused.
+    pub fn probe(&mut self, now: Instant) -> Block {
+        self.next(now)
+    }
+
+    fn next(&mut self, now: Instant) -> Block {
         let length = self.waiting.len().min(usize::from(self.block));
         let text = BASE64.encode(&self.waiting.make_contiguous()[..length]);
         self.waiting.drain(..length);
         let mut element = self.data.clone();
         xml::fill(&mut element, [("seq", &self.seq_out.to_string())]);
         element.append_text_node(text);
-        self.seq_out = self.seq_out.wrapping_add(1);
-        self.unacknowledged += 1;
-        Some((element, length))
+        let seq = self.seq_out;
+        self.seq_out = seq.wrapping_add(1);
+        self.window.sent(now);
+        Block { seq, element, octets: length }
     }
 
-    /// One block was acknowledged.
-    pub fn acknowledged(&mut self) {
-        self.unacknowledged = self.unacknowledged.saturating_sub(1);
+    /// A block was acknowledged, and with it all before it: the receiver ends the bytestream where one is missing.
+    pub fn acknowledged(&mut self, seq: u16, now: Instant) {
+        if self.is_on_the_way(seq) {
+            let later = self.seq_out.wrapping_sub(seq).wrapping_sub(1);
+            self.window.acknowledged(self.unacknowledged() - usize::from(later), now);
+        }
+    }
+
+    /// Whether a block was sent and not acknowledged.
+    #[must_use]
+    pub fn is_on_the_way(&self, seq: u16) -> bool {
+        let back = usize::from(self.seq_out.wrapping_sub(seq));
+        (1..=self.unacknowledged()).contains(&back)
     }
 
     /// The octets of the peer's next `<data/>`.
@@ -264,7 +296,7 @@ mod tests {
     use super::*;
 
     fn stream() -> Bytestream {
-        Bytestream::new("s", BLOCK_MIN, 2)
+        Bytestream::new("s", BLOCK_MIN, 2, Duration::from_secs(20))
     }
 
     fn data(seq: u16, sid: &str, text: &str) -> Element {
@@ -285,7 +317,8 @@ mod tests {
         let close = "<close xmlns='http://jabber.org/protocol/ibb' sid='s'/>";
         assert_eq!(stream.close(), close.parse().unwrap());
         stream.write(b"abc");
-        assert_eq!(stream.poll_data().unwrap(), (data(0, "s", "YWJj"), 3));
+        let block = Block { seq: 0, element: data(0, "s", "YWJj"), octets: 3 };
+        assert_eq!(stream.poll_data(Instant::now()).unwrap(), block);
     }
 
     #[test]
@@ -295,16 +328,19 @@ mod tests {
         from.write(&octets);
         let mut received = Vec::new();
         let mut blocks = 0;
+        let now = Instant::now();
         while from.backlog() > 0 {
             let mut burst = 0;
-            while let Some((element, length)) = from.poll_data() {
-                received.extend(to.receive(&element).unwrap());
-                assert!(length <= 128);
+            let mut last = 0;
+            while let Some(block) = from.poll_data(now) {
+                received.extend(to.receive(&block.element).unwrap());
+                assert!(block.octets <= 128);
                 burst += 1;
+                last = block.seq;
             }
             assert!(burst <= 2);
             blocks += burst;
-            (0..burst).for_each(|_| from.acknowledged());
+            from.acknowledged(last, now);
         }
         assert_eq!(received, octets);
         assert_eq!((blocks, from.unacknowledged()), (8, 0));
@@ -313,15 +349,47 @@ mod tests {
     #[test]
     fn sequence_numbers_wrap() {
         let (mut from, mut to) = (stream(), stream());
-        for _ in 0..=u16::MAX {
+        let now = Instant::now();
+        for seq in 0..=u16::MAX {
             from.write(b"x");
-            assert_eq!(to.receive(&from.poll_data().unwrap().0).unwrap(), b"x");
-            from.acknowledged();
+            assert_eq!(to.receive(&from.poll_data(now).unwrap().element).unwrap(), b"x");
+            from.acknowledged(seq, now);
         }
         from.write(b"y");
-        let (element, _) = from.poll_data().unwrap();
+        let element = from.poll_data(now).unwrap().element;
         assert_eq!(element, data(0, "s", "eQ=="));
         assert_eq!(to.receive(&element).unwrap(), b"y");
+    }
+
+    #[test]
+    fn an_answer_stands_for_all_before_it() {
+        let now = Instant::now();
+        let mut stream = stream();
+        // Around the end of the numbers.
+        stream.seq_out = u16::MAX - 1;
+        let seqs = [(); 4].map(|()| stream.probe(now).seq);
+        assert_eq!(seqs, [u16::MAX - 1, u16::MAX, 0, 1]);
+        for other in [2, 3, u16::MAX - 2, 0x8000] {
+            stream.acknowledged(other, now);
+            assert_eq!(stream.unacknowledged(), 4);
+        }
+        stream.acknowledged(0, now);
+        assert_eq!(seqs.map(|seq| stream.is_on_the_way(seq)), [false, false, false, true]);
+        stream.acknowledged(u16::MAX, now);
+        assert_eq!(stream.unacknowledged(), 1);
+        stream.acknowledged(1, now);
+        assert_eq!(stream.unacknowledged(), 0);
+    }
+
+    #[test]
+    fn a_probe_is_empty_and_finds_a_gap() {
+        let now = Instant::now();
+        let (mut from, mut to) = (stream(), stream());
+        let probe = from.probe(now);
+        assert_eq!((probe.octets, to.receive(&probe.element).unwrap()), (0, vec![]));
+        from.write(b"lost");
+        from.poll_data(now).unwrap();
+        assert!(to.receive(&from.probe(now).element).unwrap_err().is(&rules::SEQ_GAP));
     }
 
     #[test]

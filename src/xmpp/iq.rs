@@ -78,6 +78,17 @@ pub(super) fn condition(stanza: &Element) -> &str {
         .map_or("undefined-condition", Element::name)
 }
 
+/// A request to somebody who is no peer of a session: a proxy, a server.
+pub(super) fn request_to(from: &FullJid, to: &Jid, set: bool, id: &str, payload: Element) -> Element {
+    Element::builder("iq", ns::CLIENT)
+        .attr(xml_ncname!("type").to_owned(), if set { "set" } else { "get" })
+        .attr(xml_ncname!("id").to_owned(), id)
+        .attr(xml_ncname!("from").to_owned(), from.as_str())
+        .attr(xml_ncname!("to").to_owned(), to.as_str())
+        .append(payload)
+        .build()
+}
+
 /// The answer to a request, with or without a child.
 pub(super) fn result(from: &FullJid, to: &FullJid, id: &str, payload: Option<Element>) -> Element {
     Sender::new(from, to).result(id, payload)

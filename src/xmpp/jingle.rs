@@ -1,5 +1,6 @@
-//! Jingle (XEP-0166) as far as an end-to-end XML stream needs it: one content with the XML stream application, the
-//! IBB transport (XEP-0261) and the TLS security element of draft-meyer-xmpp-e2e-encryption.
+//! Jingle (XEP-0166) as far as an end-to-end XML stream needs it: one content with the XML stream application, one
+//! transport, IBB (XEP-0261) or SOCKS5 bytestreams (XEP-0260), and the TLS security element of
+//! draft-meyer-xmpp-e2e-encryption.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,14 +11,14 @@ use minidom::Element;
 use rxml::xml_ncname;
 pub use xmpp_parsers::ibb::{Stanza, StreamId};
 pub use xmpp_parsers::jingle::Creator;
-pub use xmpp_parsers::jingle_ibb::Transport;
+pub use xmpp_parsers::jingle_ibb::Transport as InBand;
 
 use crate::error::{Error, ErrorKind, Result, Rule};
 use crate::mechanism::MechanismName;
 use crate::tls::Fingerprint;
 
-use super::ns;
 use super::xml::Reader;
+use super::{ns, s5b};
 
 /// Rules of this module.
 pub mod rules {
@@ -55,13 +56,13 @@ pub mod rules {
         what: "the session is not for an end-to-end XML stream",
         advice: "Use a program that supports end-to-end XML streams.",
     };
-    /// Not the IBB transport.
+    /// No transport that we can use.
     pub static OTHER_TRANSPORT: Rule = Rule {
         id: "jingle-other-transport",
         kind: ErrorKind::PeerIncompatible,
-        source: "XEP-0261",
-        what: "the session is not for in-band bytestreams in IQ stanzas",
-        advice: "Use a program that supports in-band bytestreams.",
+        source: "XEP-0261, XEP-0260",
+        what: "the session is not for a transport that was offered or can be used",
+        advice: "Use a program that supports in-band bytestreams in IQ stanzas.",
     };
     /// The answer does not fit the offer.
     pub static OTHER_CONTENT: Rule = Rule {
@@ -99,6 +100,14 @@ pub enum Action {
     SessionTerminate,
     /// Says something about its security.
     SecurityInfo,
+    /// Says something about its transport.
+    TransportInfo,
+    /// Wants another transport.
+    TransportReplace,
+    /// Takes it.
+    TransportAccept,
+    /// Does not.
+    TransportReject,
     /// An action that has no place in such a session.
     Other,
 }
@@ -113,9 +122,12 @@ impl FromStr for Action {
             "session-info" => Self::SessionInfo,
             "session-terminate" => Self::SessionTerminate,
             "security-info" => Self::SecurityInfo,
+            "transport-info" => Self::TransportInfo,
+            "transport-replace" => Self::TransportReplace,
+            "transport-accept" => Self::TransportAccept,
+            "transport-reject" => Self::TransportReject,
             "content-accept" | "content-add" | "content-modify" | "content-reject" | "content-remove"
-            | "description-info" | "transport-accept" | "transport-info" | "transport-reject"
-            | "transport-replace" => Self::Other,
+            | "description-info" => Self::Other,
             _ => return Err(Error::new(&rules::MALFORMED).about(name)),
         })
     }
@@ -129,7 +141,11 @@ impl Action {
             Self::SessionInfo => "session-info",
             Self::SessionTerminate => "session-terminate",
             Self::SecurityInfo => "security-info",
-            Self::Other => "transport-info",
+            Self::TransportInfo => "transport-info",
+            Self::TransportReplace => "transport-replace",
+            Self::TransportAccept => "transport-accept",
+            Self::TransportReject => "transport-reject",
+            Self::Other => "description-info",
         }
     }
 }
@@ -296,7 +312,7 @@ impl Jingle {
     /// Parses. Unknown children are ignored except in `<security/>`.
     ///
     /// # Errors
-    /// [`rules::MALFORMED`], [`rules::BAD_SECURITY`].
+    /// [`rules::MALFORMED`], [`rules::BAD_SECURITY`], [`s5b::rules`].
     pub fn from_element(element: &Element) -> Result<Self> {
         // First the strict part, so that its breach has its own name.
         for content in element.children() {
@@ -334,7 +350,7 @@ impl Jingle {
             return Err(Error::new(&rules::OTHER_CONTENT));
         };
         content.description.ok_or(Error::new(&rules::OTHER_APPLICATION))?;
-        let transport = content.transport.filter(|transport| transport.stanza == Stanza::Iq);
+        let transport = content.transport.filter(Transport::is_usable);
         Ok(Offer {
             creator: content.creator,
             name: content.name,
@@ -368,26 +384,35 @@ pub struct Content {
     pub name: String,
     /// The XML stream application.
     pub description: Option<Description>,
-    /// The IBB transport.
+    /// How data flows.
     pub transport: Option<Transport>,
     /// TLS.
     pub security: Option<Security>,
 }
 
 impl Content {
-    /// The content of an end-to-end XML stream.
+    /// The content of an end-to-end XML stream over IBB.
     #[must_use]
     pub fn new(block: u16, stream: impl Into<String>, security: Security) -> Self {
+        Self::over(Transport::in_band(block, stream), security)
+    }
+
+    /// The content of an end-to-end XML stream.
+    #[must_use]
+    pub fn over(transport: Transport, security: Security) -> Self {
+        let description = Some(Description);
+        Self { description, security: Some(security), ..Self::transport_only(CONTENT_NAME, transport) }
+    }
+
+    /// A content of which only the transport is at stake.
+    #[must_use]
+    pub fn transport_only(name: impl Into<String>, transport: Transport) -> Self {
         Self {
             creator: Creator::Initiator,
-            name: CONTENT_NAME.to_owned(),
-            description: Some(Description),
-            transport: Some(Transport {
-                block_size: block,
-                sid: StreamId(stream.into()),
-                stanza: Stanza::Iq,
-            }),
-            security: Some(security),
+            name: name.into(),
+            description: None,
+            transport: Some(transport),
+            security: None,
         }
     }
 
@@ -396,7 +421,7 @@ impl Content {
             .attr(xml_ncname!("creator").to_owned(), self.creator.clone())
             .attr(xml_ncname!("name").to_owned(), &self.name)
             .append_all(self.description.map(|_| Element::bare("description", ns::XMLSTREAM)))
-            .append_all(self.transport.as_ref().map(transport_element))
+            .append_all(self.transport.as_ref().map(Transport::to_element))
             .append_all(self.security.as_ref().map(Security::to_element))
             .build()
     }
@@ -409,7 +434,11 @@ impl Content {
                 part.no_text()?;
                 content.once(&mut description, "description", Description)?;
             } else if child.is("transport", ns::JINGLE_IBB) {
-                content.once(&mut transport, "transport", read_transport(part)?)?;
+                let in_band = Transport::InBand(read_transport(part)?);
+                content.once(&mut transport, "transport", in_band)?;
+            } else if child.is("transport", ns::JINGLE_S5B) {
+                let socks5 = Transport::Socks5(s5b::Transport::read(part)?);
+                content.once(&mut transport, "transport", socks5)?;
             } else if child.is("security", ns::XTLS) {
                 content.once(&mut security, "security", Security::from_element(child)?)?;
             }
@@ -424,7 +453,39 @@ impl Content {
     }
 }
 
-fn transport_element(transport: &Transport) -> Element {
+/// How data flows.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Transport {
+    /// In stanzas.
+    InBand(InBand),
+    /// Over a socket.
+    Socks5(s5b::Transport),
+}
+
+impl Transport {
+    /// IBB with this block size and identifier.
+    #[must_use]
+    pub fn in_band(block: u16, stream: impl Into<String>) -> Self {
+        Self::InBand(InBand { block_size: block, sid: StreamId(stream.into()), stanza: Stanza::Iq })
+    }
+
+    fn is_usable(&self) -> bool {
+        match self {
+            Self::InBand(transport) => transport.stanza == Stanza::Iq,
+            Self::Socks5(_) => true,
+        }
+    }
+
+    fn to_element(&self) -> Element {
+        match self {
+            Self::InBand(transport) => transport_element(transport),
+            Self::Socks5(transport) => transport.to_element(),
+        }
+    }
+}
+
+fn transport_element(transport: &InBand) -> Element {
     // The one in use is the default, and left out.
     Element::builder("transport", ns::JINGLE_IBB)
         .attr(xml_ncname!("block-size").to_owned(), transport.block_size)
@@ -433,9 +494,9 @@ fn transport_element(transport: &Transport) -> Element {
         .build()
 }
 
-fn read_transport(transport: Reader<'_>) -> Result<Transport> {
+fn read_transport(transport: Reader<'_>) -> Result<InBand> {
     transport.no_text()?;
-    Ok(Transport {
+    Ok(InBand {
         block_size: transport.parsed("block-size")?,
         sid: StreamId(transport.attribute("sid")?.to_owned()),
         stanza: transport.parsed_if_there("stanza")?.unwrap_or(Stanza::Iq),
@@ -695,7 +756,8 @@ mod tests {
         assert_eq!(jingle.to_element(), literal.parse().unwrap());
         assert_eq!(jingle_from(&literal).unwrap(), jingle);
         let offer = jingle.into_offer().unwrap();
-        assert_eq!((offer.name.as_str(), offer.transport.block_size), ("e2e", 4096));
+        assert_eq!(offer.name, "e2e");
+        assert_eq!(offer.transport, Transport::in_band(4096, "ib7Tq2"));
         assert_eq!(offer.security, security());
     }
 
@@ -886,7 +948,7 @@ mod tests {
         let other = Content { transport: None, ..full.clone() };
         assert!(with(other).unwrap_err().is(&rules::OTHER_TRANSPORT));
         let mut other = full.clone();
-        if let Some(transport) = &mut other.transport {
+        if let Some(Transport::InBand(transport)) = &mut other.transport {
             transport.stanza = Stanza::Message;
         }
         assert!(with(other).unwrap_err().is(&rules::OTHER_TRANSPORT));

@@ -70,18 +70,21 @@ mod iq;
 pub mod jingle;
 pub mod ns;
 mod profile;
+pub mod s5b;
 pub mod sasl;
 pub mod sasl2;
 #[cfg(feature = "demo-server")]
 pub mod server;
 pub mod session;
+pub mod socks5;
 pub mod stream;
+mod window;
 #[cfg(feature = "tokio")]
 mod wire;
 mod xml;
 
 pub use host::{Acceptance, Gate, Host, HostEvent, SESSIONS_MAX, SessionId};
-pub use jid::{BareJid, FullJid, Jid};
+pub use jid::{BareJid, Error as JidError, FullJid, Jid};
 pub use minidom::Element;
 pub use profile::Profile;
 pub use session::{Established, Event, InitiatorConfig, ResponderConfig, Session, Statistics};
@@ -95,7 +98,7 @@ pub const XML_DEPTH_MAX: usize = 64;
 /// Octets in one IBB block before base64 (XEP-0047 recommends this number).
 pub const IBB_BLOCK: u16 = 4096;
 
-/// Blocks sent and not yet acknowledged.
+/// Blocks sent and not yet acknowledged, at most: fewer where the servers are slow.
 pub const IBB_WINDOW: usize = 8;
 
 /// Octets that wait for the application before the peer's blocks are no longer acknowledged.
@@ -175,7 +178,8 @@ impl Limits {
         self
     }
 
-    /// Sets how many blocks may be on the way.
+    /// Sets how many blocks may be on the way at most. The number in use starts at 2 and follows the measured round trip, so that
+    /// none waits longer in a slow server than a third of the time for one answer.
     #[must_use]
     pub fn with_window(mut self, blocks: usize) -> Self {
         self.window = blocks;

@@ -22,6 +22,8 @@ pub const BIND2: &str = "urn:xmpp:bind:0";
 pub const BIND: &str = "urn:ietf:params:xml:ns:xmpp-bind";
 /// Service discovery (XEP-0030).
 pub const DISCO_INFO: &str = "http://jabber.org/protocol/disco#info";
+/// The list of a service's parts (XEP-0030 section 4).
+pub const DISCO_ITEMS: &str = "http://jabber.org/protocol/disco#items";
 /// Forms, which an answer to service discovery may hold (XEP-0128).
 pub const DATA_FORMS: &str = "jabber:x:data";
 /// Jingle (XEP-0166).
@@ -34,6 +36,10 @@ pub const XMLSTREAM: &str = "urn:xmpp:jingle:apps:xmlstream:0";
 pub const XTLS: &str = "urn:xmpp:jingle:security:xtls:0";
 /// In-band bytestreams as a Jingle transport (XEP-0261).
 pub const JINGLE_IBB: &str = "urn:xmpp:jingle:transports:ibb:1";
+/// SOCKS5 bytestreams as a Jingle transport (XEP-0260).
+pub const JINGLE_S5B: &str = "urn:xmpp:jingle:transports:s5b:1";
+/// SOCKS5 bytestreams, as their proxies speak (XEP-0065).
+pub const BYTESTREAMS: &str = "http://jabber.org/protocol/bytestreams";
 /// In-band bytestreams (XEP-0047).
 pub const IBB: &str = "http://jabber.org/protocol/ibb";
 /// Our own elements: the announced mechanisms, and octets in a stanza.

@@ -58,6 +58,11 @@ impl<'a> Reader<'a> {
         Self { element, ..*self }
     }
 
+    /// The same element; from here on it breaks another rule.
+    pub(super) fn under(self, rule: &'static Rule) -> Self {
+        Self { rule, ..self }
+    }
+
     /// An attribute that must be there.
     pub(super) fn attribute(&self, name: &'static str) -> Result<&'a str> {
         self.attribute_if_there(name).ok_or_else(|| self.broken(name))

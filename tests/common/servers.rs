@@ -85,11 +85,13 @@ pub(crate) struct Ports {
     pub(crate) direct: u16,
     /// Other servers.
     pub(crate) servers: u16,
+    /// The proxy for bytestreams, where there is one.
+    pub(crate) proxy: u16,
 }
 
 impl Ports {
     pub(crate) fn free() -> Self {
-        Self { clients: free_port(), direct: free_port(), servers: free_port() }
+        Self { clients: free_port(), direct: free_port(), servers: free_port(), proxy: free_port() }
     }
 }
 
@@ -105,11 +107,26 @@ pub(crate) struct Setup<'a> {
     pub(crate) dns: Option<u16>,
     /// The root that the server's files lie in, where it is not the system's own.
     pub(crate) root: Option<&'a Path>,
+    /// Lets clients send no more than the server's stock configuration does.
+    pub(crate) limited: bool,
 }
+
+/// Prosody's stock limit on what a client sends.
+const PROSODY_LIMIT: &str = r#"limits = { c2s = { rate = "10kb/s" } }"#;
+
+/// ejabberd's stock limit on what a client sends.
+const EJABBERD_LIMIT: &str = "
+shaper:
+  normal:
+    rate: 3000
+    burst_size: 20000
+shaper_rules:
+  c2s_shaper: normal
+";
 
 impl<'a> Setup<'a> {
     pub(crate) fn new(domain: &'a str, accounts: &'a [(&'a str, &'a str)], authority: &'a Authority) -> Self {
-        Self { domain, accounts, authority, ports: Ports::free(), dns: None, root: None }
+        Self { domain, accounts, authority, ports: Ports::free(), dns: None, root: None, limited: false }
     }
 }
 
@@ -161,6 +178,7 @@ impl Server {
                  [\"do-not-query-localhost:\"] = \"no\" }}"
             )
         });
+        let (module, limits) = if setup.limited { (r#", "limits""#, PROSODY_LIMIT) } else { ("", "") };
         let config = folder.write(
             "prosody.cfg.lua",
             &format!(
@@ -172,7 +190,7 @@ interfaces = {{ "127.0.0.1" }}
 c2s_ports = {{ {clients} }}
 c2s_direct_tls_ports = {{ {direct} }}
 s2s_ports = {{ {servers} }}
-modules_enabled = {{ "roster", "saslauth", "tls", "disco", "presence", "message", "iq" }}
+modules_enabled = {{ "roster", "saslauth", "tls", "disco", "presence", "message", "iq"{module} }}
 modules_disabled = {{ "offline", "posix", "s2s_auth_dane_in" }}
 authentication = "internal_hashed"
 password_hash = "SHA-256"
@@ -180,9 +198,14 @@ c2s_require_encryption = true
 s2s_require_encryption = true
 s2s_secure_auth = true
 {dns}
+{limits}
 ssl = {{ certificate = "{certificate}", key = "{key}", cafile = "{authorities}" }}
+proxy65_ports = {{ {proxy} }}
 VirtualHost "{domain}"
+Component "proxy.{domain}" "proxy65"
+  proxy65_address = "127.0.0.1"
 "#,
+                proxy = ports.proxy,
                 clients = ports.clients,
                 direct = ports.direct,
                 servers = ports.servers,
@@ -208,6 +231,7 @@ VirtualHost "{domain}"
         let issued = setup.authority.issue(domain);
         let certificate = folder.write("cert.pem", &format!("{}{}", issued.certificate, issued.key));
         let authorities = folder.write("ca.pem", setup.authority.pem());
+        let (shaper, shapers) = if setup.limited { ("shaper: c2s_shaper", EJABBERD_LIMIT) } else { ("", "") };
         let config = folder.write(
             "ejabberd.yml",
             &format!(
@@ -225,13 +249,16 @@ listen:
     ip: "127.0.0.1"
     module: ejabberd_c2s
     starttls_required: true
+    {shaper}
   - port: {direct}
     ip: "127.0.0.1"
     module: ejabberd_c2s
     tls: true
+    {shaper}
   - port: {servers}
     ip: "127.0.0.1"
     module: ejabberd_s2s_in
+{shapers}
 modules:
   mod_roster: {{}}
   mod_disco: {{}}

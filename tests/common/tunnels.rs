@@ -92,7 +92,16 @@ pub(crate) fn listen(client: Connected) -> Handle {
 }
 
 pub(crate) async fn call(caller: &Handle, peer: &FullJid) -> Result<E2eStream> {
+    call_with(caller, peer, |config| config).await
+}
+
+pub(crate) async fn call_with(
+    caller: &Handle,
+    peer: &FullJid,
+    change: impl FnOnce(InitiatorConfig) -> InitiatorConfig,
+) -> Result<E2eStream> {
     let config = InitiatorConfig::new(caller.own_jid().clone(), peer.clone(), Password::new(SECRET));
+    let config = change(config);
     let endpoint = RustlsEndpoint::client(&throw_away()).unwrap();
     guard(caller.connect(config, Box::new(endpoint))).await
 }

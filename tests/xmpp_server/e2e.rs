@@ -400,6 +400,23 @@ async fn a_socket_that_is_closed_is_named() {
 }
 
 #[tokio::test]
+async fn after_a_restart_of_the_server_a_new_session_opens() {
+    let (server, setup) = (server().await, Setup::default());
+    let address = server.local_addr();
+    let pair = Pair::new(&server, &setup).await;
+    let (mut alice, mut bob) = pair.connected(&setup).await;
+    drop(server);
+    for stream in [&mut alice, &mut bob] {
+        assert_failed(stream, &session::rules::TRANSPORT_LOST).await;
+    }
+    let server = Server::bind(config().with_address(address)).await.unwrap();
+    let pair = Pair::new(&server, &setup).await;
+    let (mut alice, mut bob) = pair.connected(&setup).await;
+    alice.send_message("again").await.unwrap();
+    assert_eq!(body(recv(&mut bob).await), "again");
+}
+
+#[tokio::test]
 async fn a_socket_that_is_closed_during_the_handshake_is_named() {
     let (server, setup) = (server().await, Setup::default());
     let alice = Driver::spawn(login(&server, ALICE).await, None);

@@ -10,4 +10,5 @@ mod in_tls;
 mod limits;
 mod login;
 mod routing;
+mod sockets;
 mod support;

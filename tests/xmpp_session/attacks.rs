@@ -23,7 +23,7 @@ fn replacing(from: From, old: &'static str, new: &'static str) -> impl FnMut(Fro
     }
 }
 
-fn run_replacing(from: From, old: &'static str, new: &'static str) -> Pair {
+pub fn run_replacing(from: From, old: &'static str, new: &'static str) -> Pair {
     let mut pair = Pair::new().edited(replacing(from, old, new));
     pair.run();
     pair

@@ -5,11 +5,16 @@
 mod attacks;
 mod chaos;
 mod endings;
+mod faults;
 mod guesses;
 mod hosts;
 mod identities;
 #[cfg(all(feature = "openssl", feature = "cpace"))]
 mod in_tls;
 mod kit;
+mod net;
+mod robustness;
+mod slow;
+mod sockets;
 mod volume;
 mod wire;

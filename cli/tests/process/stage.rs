@@ -56,12 +56,20 @@ impl Stage {
 
     /// A listener that is ready, and the rest of what it says.
     pub(crate) fn listen(&self, shared: &str) -> (Process, BufReader<ChildStderr>) {
-        listening(self.command("listen", "bob", "bob", shared).arg("--once"))
+        self.listen_with(shared, &[])
+    }
+
+    pub(crate) fn listen_with(&self, shared: &str, more: &[&str]) -> (Process, BufReader<ChildStderr>) {
+        listening(self.command("listen", "bob", "bob", shared).arg("--once").args(more))
     }
 
     pub(crate) fn connect(&self, password: &str, shared: &str, input: &[u8]) -> Output {
+        self.connect_with(password, shared, &[], input)
+    }
+
+    pub(crate) fn connect_with(&self, password: &str, shared: &str, more: &[&str], input: &[u8]) -> Output {
         let mut command = self.command("connect", "alice", password, shared);
-        Process::start(command.args(["--to", "bob@home.example"])).run(input)
+        Process::start(command.args(["--to", "bob@home.example"]).args(more)).run(input)
     }
 }
 

@@ -9,7 +9,8 @@
 //! - [`Client::connect`] speaks plain TCP and therefore only to loopback addresses.
 //! - [`Client::over`] takes a stream of your own.
 //!
-//! [`callable`] finds those resources of a peer that take end-to-end sessions.
+//! [`callable`] finds those resources of a peer that take end-to-end sessions, [`find_proxy`] a proxy for their SOCKS5
+//! bytestreams.
 
 use std::time::Duration;
 
@@ -34,6 +35,7 @@ mod find;
 mod locate;
 mod login;
 mod negotiation;
+mod proxy;
 pub mod rules;
 #[cfg(feature = "client-tls")]
 mod starttls;
@@ -47,6 +49,8 @@ pub use locate::{DNS_TIMEOUT, Resolver};
 pub use login::{BindingUse, Login, LoginReport, SCRAM, Timeouts};
 #[cfg(feature = "client-tls")]
 pub use tls::{Secured, TARGETS_MAX, Target, TlsStart, Trust, secure};
+
+pub use proxy::{PROXY_TIMEOUT, SERVICES_MAX, find_proxy, proxy};
 
 use negotiation::Negotiation;
 

@@ -18,6 +18,7 @@ use crate::tls::Negotiated;
 use crate::tls::psk::PreSharedKey;
 #[cfg(feature = "openssl")]
 use crate::xmpp::jingle::Method;
+use crate::xmpp::s5b::Socks5;
 use crate::xmpp::{Limits, Profile};
 
 use super::methods::Acceptable;
@@ -38,6 +39,7 @@ pub struct InitiatorConfig {
     pub(super) limits: Limits,
     pub(super) guesses: Option<Guesses>,
     pub(super) recording: Recording,
+    pub(super) socks5: Option<Socks5>,
     #[cfg(feature = "openssl")]
     pub(super) psk: Option<PreSharedKey>,
 }
@@ -57,6 +59,7 @@ impl InitiatorConfig {
             limits: Limits::default(),
             guesses: None,
             recording: Recording::default(),
+            socks5: None,
             #[cfg(feature = "openssl")]
             psk: None,
         }
@@ -103,6 +106,17 @@ impl InitiatorConfig {
         self
     }
 
+    /// Takes SOCKS5 bytestreams too, where the peer does: the application has to serve the session's sockets, as the tokio
+    /// driver does. Without a connection the session goes on in band; the tunnel is the same.
+    ///
+    /// # Security
+    /// As [`Socks5`]: addresses are seen. The servers can prevent it, and choose the route; nothing else.
+    #[must_use]
+    pub fn with_socks5(mut self, socks5: Socks5) -> Self {
+        self.socks5 = Some(socks5);
+        self
+    }
+
     /// Sets the key that both sides hold, for `TLS13-PSK`.
     #[cfg(feature = "openssl")]
     #[must_use]
@@ -142,6 +156,7 @@ pub struct ResponderConfig {
     pub(super) limits: Limits,
     pub(super) guesses: Option<Guesses>,
     pub(super) recording: Recording,
+    pub(super) socks5: Option<Socks5>,
     #[cfg(feature = "openssl")]
     pub(super) psk: Option<PreSharedKey>,
 }
@@ -157,6 +172,7 @@ impl ResponderConfig {
             limits: Limits::default(),
             guesses: None,
             recording: Recording::default(),
+            socks5: None,
             #[cfg(feature = "openssl")]
             psk: None,
         }
@@ -173,6 +189,17 @@ impl ResponderConfig {
     #[must_use]
     pub fn with_limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// Takes SOCKS5 bytestreams too, where the peer does: the application has to serve the session's sockets, as the tokio
+    /// driver does. Without a connection the session goes on in band; the tunnel is the same.
+    ///
+    /// # Security
+    /// As [`Socks5`]: addresses are seen. The servers can prevent it, and choose the route; nothing else.
+    #[must_use]
+    pub fn with_socks5(mut self, socks5: Socks5) -> Self {
+        self.socks5 = Some(socks5);
         self
     }
 
@@ -255,9 +282,9 @@ pub struct Statistics {
     pub stanzas_sent: u64,
     /// Stanzas received over the servers.
     pub stanzas_received: u64,
-    /// Octets sent in IBB blocks, before base64.
+    /// Octets sent over the bytestream: in IBB blocks before base64.
     pub octets_sent: u64,
-    /// Octets received in IBB blocks, after base64.
+    /// Octets received over it: in IBB blocks after base64.
     pub octets_received: u64,
     /// SASL messages, both directions together, success included.
     pub sasl_messages: u64,

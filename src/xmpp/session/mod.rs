@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use jid::FullJid;
 use minidom::Element;
@@ -15,7 +15,7 @@ use crate::tls::{self, Endpoint};
 use super::ibb::{self, Bytestream};
 use super::iq::{self, Envelope, Incoming, Kind, Refusal, Sender};
 use super::jingle::{self, Jingle, Reason, Security};
-use super::{Limits, disco, ns, stream};
+use super::{Limits, disco, ns, s5b, stream};
 
 mod config;
 mod direct;
@@ -31,6 +31,8 @@ mod recording;
 mod responder;
 pub mod rules;
 mod secured;
+mod sockets;
+mod socks5;
 mod timing;
 mod transfer;
 
@@ -39,13 +41,19 @@ pub(super) use negotiation::unknown_session;
 pub use octets::{OCTETS_MAX, OCTETS_SENT};
 
 pub use config::{Established, Event, InitiatorConfig, ResponderConfig, Statistics};
+pub use sockets::{LAST_WORDS, NUDGE_AFTER};
+pub use socks5::{Dial, SocketId, SocketRequest};
 
 use methods::Acceptable;
 use secured::Secured;
+use sockets::{Ending, Negotiating, Replacing, Socket};
 use timing::later;
 
-/// Blocks that a peer may have on the way while it waits for answers. One that sends more without an answer is cut off.
+/// Blocks that may be on the way without an answer. A peer that sends more of them while we hold answers back is cut off.
 pub const PEER_WINDOW_MAX: usize = 64;
+
+/// For a sign of life of a peer that is said to have gone (XEP-0166 section 6.7).
+pub const ABSENCE: Duration = Duration::from_secs(10);
 
 /// One end-to-end session with one peer.
 pub struct Session {
@@ -62,6 +70,11 @@ pub struct Session {
     /// The authentication has succeeded.
     verified: bool,
     outbox: VecDeque<Element>,
+    /// SOCKS5 bytestreams were offered.
+    socks5: bool,
+    sockets: VecDeque<SocketRequest>,
+    /// Half of what ends the session has happened; the other half is due then.
+    ending: Option<(Ending, Instant)>,
     /// With the plaintext octets that each took.
     events: VecDeque<(Event, usize)>,
     /// Requests without an answer: what they were, and when the answer is due.
@@ -72,6 +85,8 @@ pub struct Session {
     unread: usize,
     /// When the tunnel must be verified, later when a closed session must have ended.
     deadline: Option<Instant>,
+    /// When a peer that is said to have gone has.
+    absent: Option<Instant>,
     rekeyed: Instant,
     octets_since_rekey: u64,
     now: Instant,
@@ -87,6 +102,10 @@ enum Phase {
     Discovering(Box<Discovering>),
     /// Initiator: waits for session-accept.
     Offering(Box<Offering>),
+    /// Offer and answer are known; both sides look for a connection.
+    Negotiating(Box<Negotiating>),
+    /// Initiator: there is none; waits for transport-accept.
+    Replacing(Box<Replacing>),
     /// Initiator: waits for the answer to `<open/>`.
     Opening(Box<Connection>),
     /// Responder: waits for `<open/>`.
@@ -109,15 +128,23 @@ struct Offering {
     endpoint: Box<dyn Endpoint>,
     security: Security,
     stream: String,
+    /// What was offered besides, in place of it.
+    talks: Option<Box<socks5::Talks>>,
     #[cfg(feature = "openssl")]
     prepared: in_tls::Prepared,
 }
 
 struct Connection {
     secured: Secured,
-    bytes: Bytestream,
+    carrier: Carrier,
     /// We ended the stream first, so we close the rest as well.
     closer: bool,
+}
+
+/// What takes octets to the peer.
+enum Carrier {
+    InBand(Bytestream),
+    Socks5(Socket),
 }
 
 enum Leaving {
@@ -137,8 +164,10 @@ enum Request {
     Disco,
     Initiate,
     Accept,
+    Transport,
     Open,
-    Data,
+    /// With the number of the block.
+    Data(u16),
     Ping,
     Close,
     Terminate,
@@ -227,12 +256,16 @@ impl Session {
             phase,
             verified: false,
             outbox: VecDeque::new(),
+            socks5: false,
+            sockets: VecDeque::new(),
+            ending: None,
             events: VecDeque::new(),
             requests: BTreeMap::new(),
             requests_made: 0,
             held: VecDeque::new(),
             unread: 0,
             deadline,
+            absent: None,
             rekeyed: now,
             octets_since_rekey: 0,
             now,
@@ -245,7 +278,12 @@ impl Session {
     /// Takes a stanza that came over the servers. True when it belongs to this session, by its identifiers and by
     /// the full JID it comes from.
     pub fn handle(&mut self, stanza: &Element, now: Instant) -> bool {
-        let Some(Envelope { from, to, id, kind }) = Envelope::open(stanza) else { return false };
+        let Some(envelope) = Envelope::open(stanza) else { return false };
+        if self.is_activation(&envelope, now) {
+            self.pump();
+            return true;
+        }
+        let Envelope { from, to, id, kind } = envelope;
         if from.is_none() || !secured::are([from, to], [&self.peer, &self.own]) {
             return false;
         }
@@ -431,11 +469,12 @@ impl Session {
         matches!(&self.phase, Phase::Connected(connection) if connection.secured.may_send())
     }
 
-    /// Whether nothing that was sent can be missing any more.
+    /// Whether nothing that was sent can be missing any more. Each end closes its side of TLS when it has read the end of
+    /// the other's stream, so having heard of that proves it, whatever becomes of the last blocks.
     fn is_complete(&self) -> bool {
         match &self.phase {
             Phase::Leaving(_) => true,
-            Phase::Connected(connection) => connection.is_complete(),
+            Phase::Connected(connection) => connection.secured.is_complete(),
             _ => false,
         }
     }
@@ -443,7 +482,7 @@ impl Session {
     /// Octets that wait to be sent.
     fn backlog(&self) -> Result<usize> {
         match &self.phase {
-            Phase::Connected(connection) if connection.secured.may_send() => Ok(connection.bytes.backlog()),
+            Phase::Connected(connection) if connection.secured.may_send() => Ok(connection.backlog()),
             _ => Err(Error::new(&rules::NOT_OPEN)),
         }
     }
@@ -485,7 +524,7 @@ impl Session {
         let set = request != Request::Disco;
         self.outbox.push_back(self.sender.request(set, &id, payload));
         self.requests.insert(id, (request, later(self.now, self.limits.reply)));
-        self.asked |= request != Request::Ping;
+        self.asked |= !matches!(request, Request::Ping | Request::Transport);
     }
 
     fn acknowledge(&mut self, id: &str) {
@@ -513,7 +552,10 @@ impl Session {
             (Request::Disco, Phase::Discovering(discovering)) => {
                 self.round_trip();
                 match disco::check(payload) {
-                    Ok(()) => self.offer(*discovering),
+                    Ok(()) => {
+                        let socks5 = payload.is_some_and(|answer| disco::names(answer, ns::JINGLE_S5B));
+                        self.offer(*discovering, socks5);
+                    }
                     Err(error) => self.end(Event::Failed(error)),
                 }
             }
@@ -521,8 +563,13 @@ impl Session {
                 self.round_trip();
                 self.phase = Phase::Connected(connection);
             }
-            (Request::Data, Phase::Connected(mut connection)) => {
-                connection.bytes.acknowledged();
+            (Request::Data(seq), Phase::Connected(mut connection)) => {
+                if let Carrier::InBand(bytes) = &mut connection.carrier {
+                    bytes.acknowledged(seq, self.now);
+                    // The answers to earlier blocks were lost.
+                    self.requests
+                        .retain(|_, (of, _)| !matches!(of, Request::Data(seq) if !bytes.is_on_the_way(*seq)));
+                }
                 self.phase = Phase::Connected(connection);
             }
             (Request::Ping, other) => {
@@ -534,6 +581,11 @@ impl Session {
             (Request::Terminate, Phase::Leaving(Leaving::Terminating)) => self.end(Event::Closed),
             (_, other) => self.phase = other,
         }
+    }
+
+    /// What follows shows that a request was granted, whether its answer comes or not.
+    fn granted(&mut self, request: Request) {
+        self.requests.retain(|_, (of, _)| *of != request);
     }
 
     /// A request of ours was refused.
@@ -578,8 +630,10 @@ impl Session {
             return self.end(Event::Closed);
         }
         self.pump();
-        if let (Phase::Connected(connection), Reason::FailedTransport) = (&self.phase, reason(&error, true)) {
-            let close = connection.bytes.close();
+        if let (Phase::Connected(connection), Reason::FailedTransport) = (&self.phase, reason(&error, true))
+            && let Carrier::InBand(bytes) = &connection.carrier
+        {
+            let close = bytes.close();
             self.request(Request::Close, close);
         }
         self.fail_without_stream(error);
@@ -598,7 +652,8 @@ impl Session {
 
     /// Nothing more happens, except that late answers are taken and late requests refused.
     fn end(&mut self, event: Event) {
-        self.phase = Phase::Ended;
+        let phase = std::mem::replace(&mut self.phase, Phase::Ended);
+        self.hang_up(phase);
         self.deadline = None;
         self.acknowledge_held();
         self.tell(event, 0);
@@ -630,7 +685,11 @@ fn reason(error: &Error, live: bool) -> Reason {
         Reason::UnsupportedTransports
     } else if is(&jingle::rules::OTHER_CONTENT) || is(&jingle::rules::BLOCK_SIZE) {
         Reason::IncompatibleParameters
-    } else if ibb::is_to_blame(error) || is(&rules::CUT_SHORT) || is(&rules::REFUSED) {
+    } else if ibb::is_to_blame(error)
+        || s5b::is_to_blame(error)
+        || is(&rules::CUT_SHORT)
+        || is(&rules::REFUSED)
+    {
         Reason::FailedTransport
     } else if live && !is(&tls::rules::HANDSHAKE) && !is(&tls::rules::ALERT) {
         Reason::FailedApplication

@@ -7,7 +7,9 @@ use crate::error::{Error, Result};
 use crate::tls::{Endpoint, Fingerprint};
 use crate::xmpp::ibb::{self, Bytestream};
 use crate::xmpp::iq::Refusal;
-use crate::xmpp::jingle::{self, Action, Content, Creator, Jingle, Method, Offer, Reason, Security};
+use crate::xmpp::jingle::{
+    self, Action, Content, Creator, InBand, Jingle, Method, Offer, Reason, Security, Stanza, Transport,
+};
 use crate::xmpp::ns;
 
 #[cfg(feature = "openssl")]
@@ -15,8 +17,8 @@ use super::in_tls::{self, Place};
 use super::methods::{self, Acceptable};
 use super::secured::{self, Secured};
 use super::{
-    Connection, Discovering, Event, Offering, Phase, Request, ResponderConfig, Session, initiator, reason,
-    responder, rules,
+    Carrier, Connection, Discovering, Event, Offering, Phase, Request, ResponderConfig, Session, initiator,
+    reason, responder, rules,
 };
 #[cfg(feature = "openssl")]
 use super::{InitiatorConfig, Side, direct};
@@ -33,7 +35,7 @@ impl Session {
         let offer = match Jingle::from_element(payload) {
             Ok(jingle) if jingle.initiator.as_ref().is_none_or(|initiator| *initiator == self.peer) => {
                 self.acknowledge(id);
-                jingle.into_offer().and_then(|offer| check(&offer).map(|()| offer))
+                jingle.into_offer().and_then(check)
             }
             Ok(_) => {
                 self.refuse(id, Refusal::modify(DefinedCondition::BadRequest));
@@ -51,23 +53,48 @@ impl Session {
                 return self.end(Event::Failed(error));
             }
         };
-        let block = offer.transport.block_size.min(self.limits.block);
-        let (security, secured) = match self.answer(config, endpoint, &offer.security, block) {
-            Ok(answer) => answer,
+        let content = match self.take_offer(config, endpoint, offer) {
+            Ok(content) => content,
             Err(error) => {
                 self.terminate(reason(&error, false));
                 return self.end(Event::Failed(error));
             }
         };
-        let stream = offer.transport.sid.0;
-        let mut content = Content::new(block, &stream, security);
-        content.name = offer.name;
-        self.stream = Some(stream.clone());
-        let bytes = Bytestream::new(stream, block, self.limits.window);
-        self.phase = Phase::Accepting(Box::new(Connection { secured, bytes, closer: false }));
         let mut jingle = Jingle::new(Action::SessionAccept, &self.sid).with_content(content);
         jingle.responder = Some(self.own.clone().into());
         self.request(Request::Accept, jingle.to_element());
+        self.act();
+    }
+
+    /// Responder: goes on with an offer; the content of the answer.
+    fn take_offer(
+        &mut self,
+        mut config: ResponderConfig,
+        endpoint: Box<dyn Endpoint>,
+        offer: Offer,
+    ) -> Result<Content> {
+        let socks5 = config.socks5.take();
+        let (transport, security) = match (offer.transport, socks5) {
+            (Transport::InBand(transport), _) => {
+                let block = transport.block_size.min(self.limits.block);
+                let (security, secured) = self.answer(config, endpoint, &offer.security, block)?;
+                let stream = transport.sid.0;
+                self.stream = Some(stream.clone());
+                let answer = Transport::in_band(block, &stream);
+                let carrier = Carrier::InBand(self.in_band(stream, block));
+                self.phase = Phase::Accepting(Box::new(Connection { secured, carrier, closer: false }));
+                (answer, security)
+            }
+            (Transport::Socks5(theirs), Some(socks5)) => {
+                // Records need not fit into blocks.
+                let (security, secured) = self.answer(config, endpoint, &offer.security, ibb::BLOCK_MAX)?;
+                let (answer, talks) = self.offer_socks5(socks5, &theirs.sid);
+                self.negotiate(secured, talks, theirs, offer.name.clone())?;
+                (answer, security)
+            }
+            (Transport::Socks5(_), None) => return Err(Error::new(&jingle::rules::OTHER_TRANSPORT)),
+        };
+        Ok(Content { name: offer.name, ..Content::over(transport, security) })
     }
 
     /// Responder: chooses a method, and says so.
@@ -113,16 +140,16 @@ impl Session {
         }
     }
 
-    /// Initiator: the peer supports what is needed.
-    pub(super) fn offer(&mut self, from: Discovering) {
-        if let Err(error) = self.make_offer(from) {
+    /// Initiator: the peer supports what is needed, perhaps SOCKS5 bytestreams too.
+    pub(super) fn offer(&mut self, from: Discovering, socks5: bool) {
+        if let Err(error) = self.make_offer(from, socks5) {
             // The peer knows nothing of the session yet.
             self.end(Event::Failed(error));
         }
     }
 
-    fn make_offer(&mut self, from: Discovering) -> Result<()> {
-        let Discovering { config, endpoint } = from;
+    fn make_offer(&mut self, from: Discovering, socks5: bool) -> Result<()> {
+        let Discovering { mut config, endpoint } = from;
         let acceptable = Acceptable::of(&config.policy)?;
         let stream = secured::random_id(&mut *self.rng);
         let certificate = acceptable.has(Method::X509).then(|| endpoint.certificate()).flatten();
@@ -137,7 +164,14 @@ impl Session {
                 Place { initiator, responder, sid: &self.sid, block: self.limits.block, now: self.now };
             in_tls::Prepared::make(&config, &place, security, &mut *self.rng)?
         };
-        let content = Content::new(self.limits.block, &stream, security.clone());
+        let (transport, talks) = match config.socks5.take().filter(|_| socks5) {
+            Some(socks5) => {
+                let (transport, talks) = self.offer_socks5(socks5, &stream);
+                (transport, Some(Box::new(talks)))
+            }
+            None => (Transport::in_band(self.limits.block, &stream), None),
+        };
+        let content = Content::over(transport, security.clone());
         let mut jingle = Jingle::new(Action::SessionInitiate, &self.sid).with_content(content);
         jingle.initiator = Some(self.own.clone().into());
         self.phase = Phase::Offering(Box::new(Offering {
@@ -145,6 +179,7 @@ impl Session {
             endpoint,
             security,
             stream,
+            talks,
             #[cfg(feature = "openssl")]
             prepared,
         }));
@@ -153,31 +188,51 @@ impl Session {
     }
 
     /// Initiator: the offer was taken.
-    pub(super) fn open(&mut self, from: Offering, accept: Jingle) -> Result<()> {
+    pub(super) fn open(&mut self, mut from: Offering, accept: Jingle) -> Result<()> {
         if accept.responder.as_ref().is_some_and(|responder| *responder != self.peer) {
             return Err(Error::new(&jingle::rules::OTHER_CONTENT).about("responder"));
         }
-        let offer = accept.into_offer()?;
-        check(&offer)?;
-        if offer.name != jingle::CONTENT_NAME
-            || offer.transport.sid.0 != from.stream
-            || offer.transport.block_size > self.limits.block
-        {
+        let Offer { name, transport, security, .. } = check(accept.into_offer()?)?;
+        let stream = from.stream.clone();
+        let (sid, fits) = match &transport {
+            Transport::InBand(transport) => (&transport.sid.0, transport.block_size <= self.limits.block),
+            Transport::Socks5(transport) => (&transport.sid, true),
+        };
+        if name != jingle::CONTENT_NAME || *sid != stream || !fits {
             return Err(Error::new(&jingle::rules::OTHER_CONTENT));
         }
-        let stream = from.stream.clone();
-        let secured = self.take(from, &offer)?;
-        self.stream = Some(stream.clone());
-        let bytes = Bytestream::new(stream, offer.transport.block_size, self.limits.window);
-        let open = bytes.open();
-        self.phase = Phase::Opening(Box::new(Connection { secured, bytes, closer: false }));
-        self.request(Request::Open, open);
+        match (transport, from.talks.take()) {
+            (Transport::InBand(transport), None) => {
+                let secured = self.take(from, &security, transport.block_size)?;
+                self.open_in_band(secured, stream, transport.block_size);
+            }
+            (Transport::Socks5(theirs), Some(talks)) => {
+                let secured = self.take(from, &security, ibb::BLOCK_MAX)?;
+                self.negotiate(secured, *talks, theirs, name)?;
+                self.act();
+            }
+            _ => return Err(Error::new(&jingle::rules::OTHER_TRANSPORT)),
+        }
         Ok(())
     }
 
+    /// The agreed bytestream.
+    pub(super) fn in_band(&self, stream: String, block: u16) -> Bytestream {
+        Bytestream::new(stream, block, self.limits.window, self.limits.reply)
+    }
+
+    /// Initiator: opens the agreed bytestream.
+    pub(super) fn open_in_band(&mut self, secured: Secured, stream: String, block: u16) {
+        self.stream = Some(stream.clone());
+        let bytes = self.in_band(stream, block);
+        let open = bytes.open();
+        let carrier = Carrier::InBand(bytes);
+        self.phase = Phase::Opening(Box::new(Connection { secured, carrier, closer: false }));
+        self.request(Request::Open, open);
+    }
+
     /// Initiator: goes on with the method of the answer.
-    fn take(&self, from: Offering, offer: &Offer) -> Result<Secured> {
-        let theirs = &offer.security;
+    fn take(&self, from: Offering, theirs: &Security, block: u16) -> Result<Secured> {
         let method = methods::answered(&from.security, theirs)?;
         if method == Method::X509 {
             let Offering { config, endpoint, security, .. } = from;
@@ -202,7 +257,7 @@ impl Session {
                 initiator: &config.own,
                 responder: &config.peer,
                 sid: &self.sid,
-                block: offer.transport.block_size,
+                block,
                 now: self.now,
             };
             let proving = prepared.handshake(method, &config, &place, [&security, theirs])?;
@@ -212,7 +267,10 @@ impl Session {
             Ok(Secured::proving(proving, party, &self.limits))
         }
         #[cfg(not(feature = "openssl"))]
-        Err(Error::new(&rules::OTHER_METHOD).about(method.name()))
+        {
+            let _ = block;
+            Err(Error::new(&rules::OTHER_METHOD).about(method.name()))
+        }
     }
 
     /// A Jingle request on this session.
@@ -231,6 +289,7 @@ impl Session {
             Action::SessionAccept => match std::mem::replace(&mut self.phase, Phase::Ended) {
                 Phase::Offering(offering) => {
                     self.acknowledge(id);
+                    self.granted(Request::Initiate);
                     self.round_trip();
                     if let Err(error) = self.open(*offering, jingle) {
                         self.terminate(reason(&error, false));
@@ -254,12 +313,22 @@ impl Session {
                 self.acknowledge(id);
                 self.terminated(jingle.reason());
             }
+            Action::TransportInfo
+            | Action::TransportReplace
+            | Action::TransportAccept
+            | Action::TransportReject => self.transport(id, jingle),
             Action::Other => self.refuse(id, Refusal::cancel(DefinedCondition::FeatureNotImplemented)),
         }
     }
 
     /// The peer has ended the session.
     pub(super) fn terminated(&mut self, reason: Option<Reason>) {
+        if !self.awaits_octets(reason) {
+            self.terminated_for(reason);
+        }
+    }
+
+    pub(super) fn terminated_for(&mut self, reason: Option<Reason>) {
         if self.is_complete() {
             return self.end(Event::Closed);
         }
@@ -291,11 +360,20 @@ fn digest([initiator, responder]: [&jid::FullJid; 2], [offer, answer]: [&Securit
 }
 
 /// What holds for an offer in either direction.
-fn check(offer: &Offer) -> Result<()> {
+fn check(offer: Offer) -> Result<Offer> {
     if offer.creator != Creator::Initiator {
         return Err(Error::new(&jingle::rules::OTHER_CONTENT).about("creator"));
     }
-    if (ibb::BLOCK_MIN..=ibb::BLOCK_MAX).contains(&offer.transport.block_size) {
+    if let Transport::InBand(transport) = &offer.transport {
+        check_in_band(transport)?;
+    }
+    Ok(offer)
+}
+
+pub(super) fn check_in_band(transport: &InBand) -> Result<()> {
+    if transport.stanza != Stanza::Iq {
+        Err(Error::new(&jingle::rules::OTHER_TRANSPORT))
+    } else if (ibb::BLOCK_MIN..=ibb::BLOCK_MAX).contains(&transport.block_size) {
         Ok(())
     } else {
         Err(Error::new(&jingle::rules::BLOCK_SIZE))

@@ -269,6 +269,24 @@ impl Secured {
         }
     }
 
+    /// Puts something behind all that was sent, of which the peer takes no notice.
+    pub(super) fn nudge(&mut self, out: &mut Vec<u8>) {
+        let (live, may_send) = (self.is_live(), self.may_send());
+        let Link::Verified(tunnel) = &mut self.link else { return };
+        // What cannot be sent now is not needed either.
+        let _ = match (live, may_send, self.peer_closed) {
+            (true, true, _) => tunnel.write(b" "),
+            (true, false, false) => tunnel.rekey(),
+            // Behind close_notify everything is ignored (RFC 8446 section 6.1).
+            (true, false, true) => {
+                out.push(0);
+                return;
+            }
+            (false, ..) => return,
+        };
+        tunnel.transmit(out);
+    }
+
     /// Updates the keys of both directions.
     pub(super) fn rekey(&mut self) -> Result<()> {
         match &mut self.link {

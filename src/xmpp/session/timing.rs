@@ -5,23 +5,33 @@ use std::time::{Duration, Instant};
 use crate::error::Error;
 use crate::xmpp::jingle::{Action, Jingle};
 
-use super::{Phase, Request, Session, rules};
+use super::{ABSENCE, Carrier, PEER_WINDOW_MAX, Phase, Request, Session, rules};
 
 impl Session {
     /// Lets time pass: fails what is overdue, updates keys.
     pub fn tick(&mut self, now: Instant) {
         self.now = self.now.max(now);
-        if self.has_ended() {
+        if self.has_ended() || self.tick_sockets() {
             return;
         }
         if self.due().is_some_and(|due| due <= self.now) {
+            if self.verified && self.socket().is_some() {
+                // What was sent may wait for a slow reader; a peer that is alive answers a ping.
+                return self.ping();
+            }
             let rule = if self.verified { &rules::NO_ANSWER } else { &rules::HANDSHAKE_TIMEOUT };
             return self.fail(Error::new(rule));
+        }
+        if self.absent.is_some_and(|due| due <= self.now) {
+            return self.fail(Error::new(&rules::PEER_ABSENT).about("presence"));
         }
         let overdue = self.requests.values().find(|(request, due)| *due <= self.now && self.counts(*request));
         match overdue {
             // Blocks may be held back by a slow reader; a peer that is alive answers a ping.
-            Some((Request::Data, _)) if self.verified => self.ping(),
+            Some((Request::Data(_), _)) if self.verified => {
+                self.ping();
+                self.probe();
+            }
             Some(_) => return self.fail(Error::new(&rules::NO_ANSWER)),
             None if self.keepalive().is_some_and(|due| due <= self.now) => self.ping(),
             None => {}
@@ -41,14 +51,33 @@ impl Session {
         let answers =
             self.requests.values().filter(|(request, _)| self.counts(*request)).map(|(_, due)| *due);
         let rekey = self.may_send().then(|| later(self.rekeyed, self.limits.rekey_interval));
-        answers.chain(self.due()).chain(self.keepalive()).chain(rekey).min()
+        let due = [self.due(), self.absent, self.keepalive(), rekey];
+        answers.chain(due.into_iter().flatten()).chain(self.sockets_due()).min()
     }
 
-    /// Something of ours came in time.
+    /// The server says that the peer has gone. Presence can be wrong, so a peer with a tunnel is asked.
+    pub(in crate::xmpp) fn peer_gone(&mut self, now: Instant) {
+        self.now = self.now.max(now);
+        if self.has_ended() || self.absent.is_some() {
+            return;
+        }
+        self.absent = Some(later(self.now, ABSENCE));
+        if self.verified && matches!(self.phase, Phase::Connected(_)) {
+            self.ping();
+        }
+    }
+
+    /// A stanza of ours came in time.
     pub(super) fn heard(&mut self, now: Instant) {
+        self.statistics.stanzas_received += 1;
+        self.heard_octets(now);
+    }
+
+    /// The same of octets over a socket.
+    pub(super) fn heard_octets(&mut self, now: Instant) {
         self.now = self.now.max(now);
         self.heard_at = self.now;
-        self.statistics.stanzas_received += 1;
+        self.absent = None;
         if self.verified {
             self.deadline = self.deadline.map(|_| later(self.now, self.limits.reply));
         }
@@ -56,13 +85,17 @@ impl Session {
 
     /// Whether an answer that does not come counts now: while a ping is on the way only its own does.
     fn counts(&self, request: Request) -> bool {
-        let pinging = || self.requests.values().any(|(request, _)| *request == Request::Ping);
-        request != Request::Data || !pinging()
+        !matches!(request, Request::Data(_)) || !self.has_asked(|of| of == Request::Ping)
     }
 
-    /// The deadline, unless blocks are on the way whose own answers are waited for.
+    fn has_asked(&self, wanted: impl Fn(Request) -> bool) -> bool {
+        self.requests.values().any(|(request, _)| wanted(*request))
+    }
+
+    /// The deadline, unless blocks, or a ping in their stead, are on the way whose own answers are waited for.
     fn due(&self) -> Option<Instant> {
-        let waiting = self.requests.values().any(|(request, _)| *request == Request::Data);
+        let pinging = self.socket().is_some() && self.has_asked(|of| of == Request::Ping);
+        let waiting = pinging || self.has_asked(|of| matches!(of, Request::Data(_)));
         self.deadline.filter(|_| !(self.verified && waiting))
     }
 
@@ -70,6 +103,18 @@ impl Session {
     fn keepalive(&self) -> Option<Instant> {
         let idle = self.verified && self.requests.is_empty() && matches!(self.phase, Phase::Connected(_));
         idle.then(|| later(self.heard_at, self.limits.keepalive))
+    }
+
+    /// Finds out whether a block, or only its answer, was lost.
+    fn probe(&mut self) {
+        let Phase::Connected(connection) = &mut self.phase else { return };
+        // A slow reader need not be asked more often than it may leave unanswered.
+        let Carrier::InBand(bytes) = &mut connection.carrier else { return };
+        if bytes.unacknowledged() < PEER_WINDOW_MAX {
+            let block = bytes.probe(self.now);
+            self.statistics.octets_sent += block.octets as u64;
+            self.request(Request::Data(block.seq), block.element);
+        }
     }
 
     fn ping(&mut self) {

@@ -1,0 +1,180 @@
+//! One tunnel's throughput over loopback, as an application has it: over a socket (SOCKS5 bytestreams) and in stanzas, beside
+//! bare rustls over a socket.
+//!
+//! Everything runs in one process: both ends, and the demo server that the stanzas pass. Each row is measured in each
+//! round, so that what else the machine does meets all of them.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use countersign::mechanism::MechanismName;
+use countersign::prep::Preparation;
+use countersign::registry::{Credential, MemoryStore, SharedPassword};
+use countersign::scram::{HashFunction, StoredCredential};
+use countersign::tls::certificate::{Config as Tls, Identity, RECORD_MAX, RustlsEndpoint};
+use countersign::xmpp::client::{Client, Login};
+use countersign::xmpp::driver::{Driver, E2eStream, Handle, Listener};
+use countersign::xmpp::s5b::{Route, Socks5};
+use countersign::xmpp::server::{Config, Server};
+use countersign::xmpp::{Acceptance, FullJid, InitiatorConfig, Jid, Limits, ResponderConfig, ibb};
+use countersign::{Password, system_rng};
+use rustls::{ClientConnection, ServerConnection, Stream};
+
+const MEBIBYTE: usize = 1024 * 1024;
+const OVER_SOCKETS: usize = 256 * MEBIBYTE;
+const IN_STANZAS: usize = 16 * MEBIBYTE;
+const CHUNK: usize = 64 * 1024;
+const ROUNDS: usize = 5;
+
+fn main() {
+    let tls = Tls::with_record_size(Identity::generate().expect("keys can be made"), RECORD_MAX)
+        .expect("good settings");
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    let mut rates = [vec![], vec![], vec![]];
+    for _ in 0..ROUNDS {
+        rates[0].push(rate(OVER_SOCKETS, bare(&tls)));
+        rates[1].push(rate(OVER_SOCKETS, runtime.block_on(tunnel(&tls, true, OVER_SOCKETS))));
+        rates[2].push(rate(IN_STANZAS, runtime.block_on(tunnel(&tls, false, IN_STANZAS))));
+    }
+    let medians = rates.map(|mut rates| {
+        rates.sort_by(f64::total_cmp);
+        rates[ROUNDS / 2]
+    });
+    for (name, rate) in
+        ["bare rustls over a socket", "tunnel over a socket", "tunnel in stanzas"].iter().zip(medians)
+    {
+        println!("{name:<28} {rate:>8.1} MiB/s {:>6.2} of bare rustls", rate / medians[0]);
+    }
+}
+
+fn rate(octets: usize, time: Duration) -> f64 {
+    (octets / MEBIBYTE) as f64 / time.as_secs_f64()
+}
+
+/// From the first octet written to the last one read, with a thread for each end.
+fn bare(tls: &Tls) -> Duration {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("its address");
+    let (server, client) = (tls.rustls_server(), tls.rustls_client());
+    let reader = thread::spawn(move || {
+        let (mut socket, _) = listener.accept().expect("a connection");
+        let mut connection = ServerConnection::new(server).expect("good settings");
+        let mut stream = Stream::new(&mut connection, &mut socket);
+        let (mut chunk, mut left) = (vec![0; CHUNK], OVER_SOCKETS + 1);
+        while left > 0 {
+            let read = stream.read(&mut chunk).expect("octets");
+            assert_ne!(read, 0, "the end came early");
+            left -= read;
+        }
+    });
+    let mut socket = TcpStream::connect(address).expect("somebody listens");
+    socket.set_nodelay(true).expect("an option");
+    let name = "countersign.invalid".try_into().expect("a name");
+    let mut connection = ClientConnection::new(client, name).expect("good settings");
+    let mut stream = Stream::new(&mut connection, &mut socket);
+    // One octet, so that the handshake is over.
+    stream.write_all(&[0]).expect("a reader");
+    let (chunk, begin) = (vec![7; CHUNK], Instant::now());
+    for _ in 0..OVER_SOCKETS / CHUNK {
+        stream.write_all(&chunk).expect("a reader");
+    }
+    reader.join().expect("the reader");
+    begin.elapsed()
+}
+
+/// The same through a tunnel between two drivers.
+async fn tunnel(tls: &Tls, socket: bool, octets: usize) -> Duration {
+    let server = server().await;
+    let listener = Listener::bind("127.0.0.1:0").await.expect("a port");
+    let offer = Socks5::new().with_direct(listener.local_addr());
+    let (alice, bob) =
+        (login(&server, "alice@home.example/a").await, login(&server, "bob@home.example/b").await);
+    let (secret, own) = (Password::new("rosebud 1941"), bob.jid().clone());
+    let limits = Limits::default().with_block(ibb::BLOCK_MAX);
+    let gate = {
+        let (secret, tls, offer, limits) = (secret.clone(), tls.clone(), offer.clone(), limits.clone());
+        move |peer: &FullJid| {
+            let peer = peer.to_bare();
+            let store =
+                SharedPassword::new(peer.as_str(), secret.clone(), Preparation::default(), system_rng());
+            Some(Acceptance {
+                config: ResponderConfig::new(own.clone(), Arc::new(store.ok()?))
+                    .with_limits(limits.clone())
+                    .with_socks5(offer.clone()),
+                endpoint: Box::new(RustlsEndpoint::server(&tls).ok()?),
+                rng: Box::new(system_rng()),
+            })
+        }
+    };
+    let bob = Driver::spawn_with_sockets(bob, Some(Box::new(gate)), listener);
+    let alice = Driver::spawn(alice, None);
+    let config =
+        InitiatorConfig::new(alice.own_jid().clone(), bob.own_jid().clone(), secret).with_limits(limits);
+    let config = if socket { config.with_socks5(dead_end()) } else { config };
+    let (called, taken) = connect(&alice, &bob, config, tls).await;
+    assert_eq!(called.route() == &Route::Direct, socket);
+    let begin = Instant::now();
+    let writing = tokio::spawn(write(called, octets));
+    let stream = read(taken, octets).await;
+    let time = begin.elapsed();
+    writing.await.expect("the writer");
+    drop(stream);
+    tokio::join!(alice.finish(), bob.finish());
+    server.shutdown().await;
+    time
+}
+
+/// An offer that allows connections to this machine, where nobody listens.
+fn dead_end() -> Socks5 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    Socks5::new().with_direct([listener.local_addr().expect("its address")])
+}
+
+async fn connect(alice: &Handle, bob: &Handle, config: InitiatorConfig, tls: &Tls) -> (E2eStream, E2eStream) {
+    let endpoint = Box::new(RustlsEndpoint::client(tls).expect("good settings"));
+    let (called, taken) = tokio::join!(alice.connect(config, endpoint), bob.accept());
+    (called.expect("a session"), taken.expect("a session"))
+}
+
+async fn write(mut stream: E2eStream, octets: usize) {
+    let chunk = vec![7; CHUNK];
+    for _ in 0..octets / CHUNK {
+        stream.write_bytes(&chunk).await.expect("a reader");
+    }
+    stream.finish().await.expect("a proper end");
+}
+
+async fn read(mut stream: E2eStream, octets: usize) -> E2eStream {
+    let mut left = octets;
+    while left > 0 {
+        left -= stream.read_bytes().await.expect("octets").expect("more octets").len();
+    }
+    stream
+}
+
+async fn server() -> Server {
+    let mechanism = MechanismName::from_static("SCRAM-SHA-256");
+    let mut accounts = MemoryStore::new(&mut system_rng());
+    for user in ["alice", "bob"] {
+        let (hash, preparation) = (HashFunction::Sha256, Preparation::default());
+        let record = StoredCredential::generate_with(
+            hash,
+            &Password::new("account"),
+            preparation,
+            4096,
+            &mut system_rng(),
+        );
+        let record = Credential::Scram(record.expect("a password"));
+        accounts.insert(&mechanism, user, record).expect("a new user");
+    }
+    let address = SocketAddr::from(([127, 0, 0, 1], 0));
+    Server::bind(Config::new("home.example", Arc::new(accounts)).with_address(address)).await.expect("a port")
+}
+
+async fn login(server: &Server, jid: &str) -> Client {
+    let login = Login::new(Jid::new(jid).expect("an address"), Password::new("account")).expect("a user");
+    Client::connect(server.local_addr(), login).await.expect("a login")
+}
