@@ -308,11 +308,11 @@ impl TunnelArgs {
         let tls = negotiated.map_or_else(String::new, |negotiated| {
             format!(", {} with {} and {}", negotiated.version, negotiated.group, negotiated.cipher_suite)
         });
-        let what = if is_psk(mechanism) { "key" } else { "password" };
+        let (what, how) = (secret(mechanism), if is_in_tls(mechanism) { IN_TLS } else { BOUND });
         output::note(
             Tone::Good,
             "verified:",
-            format_args!("{peer} has proven the shared {what} by {mechanism}{tls}"),
+            format_args!("{peer} has proven the shared {what} by {mechanism}, {how}{tls}"),
         );
         output::note(Tone::Good, "trust:", "independent: the servers in between were not believed");
         if let Some(route) = route {
@@ -322,6 +322,20 @@ impl TunnelArgs {
             output::note(Tone::Doubtful, "passed over:", format_args!("{name}: {why}"));
         }
     }
+}
+
+/// How a proof belongs to the tunnel: the only two ways there are in it.
+const BOUND: &str = "bound to this TLS channel by tls-exporter";
+const IN_TLS: &str = "in the handshake of this TLS channel";
+
+/// What the two sides share.
+fn secret(mechanism: &MechanismName) -> &'static str {
+    if is_psk(mechanism) { "key" } else { "password" }
+}
+
+/// Whether the handshake is the proof; else it is made by SASL, above TLS.
+fn is_in_tls(mechanism: &MechanismName) -> bool {
+    registry::find(mechanism).is_err()
 }
 
 fn describe(
@@ -336,6 +350,10 @@ fn describe(
         "peer": peer.to_string(),
         "mechanism": mechanism.as_str(),
         "trust": "independent",
+        "proof": {
+            "secret": secret(mechanism),
+            "bound_to": if is_in_tls(mechanism) { "tls-handshake" } else { BindingType::TlsExporter.name() },
+        },
         "transport": match route {
             None => "tcp",
             Some(Route::InBand) => "ibb",

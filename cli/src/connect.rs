@@ -1,11 +1,10 @@
 //! `countersign connect`: opens a session with a peer who listens.
 
-use countersign::Side;
-use countersign::xmpp::{InitiatorConfig, Jid};
+use countersign::xmpp::Jid;
 
-use crate::account::{AccountArgs, TunnelArgs, announce_login, endpoint_with, runtime};
+use crate::account::{AccountArgs, TunnelArgs, runtime};
+use crate::call::Caller;
 use crate::exit::{Exit, Failure};
-use crate::peer;
 use crate::sockets::SocketArgs;
 use crate::talk::{AtEnd, talk};
 use crate::tcp::{self, TcpArgs};
@@ -53,42 +52,9 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let Some(to) = &args.to else {
         return Err(Failure::new(Exit::Usage, "no peer is named", "Give --to, or --tcp without XMPP."));
     };
-    let policy = args.tunnel.policy()?;
-    #[cfg(feature = "openssl")]
-    let key = args.tunnel.key_if_needed()?;
-    let account_password = args.account.password()?;
-    let shared = args.tunnel.password()?;
+    let caller = Caller::new(&args.account, &args.sockets, &args.tunnel)?;
     let runtime = runtime()?;
-    let result = runtime.block_on(async {
-        let mut sockets = args.sockets.open().await?;
-        let client = args.account.log_in(account_password).await?;
-        let login = client.report().clone();
-        let handle = sockets.spawn(client, None);
-        let talked = async {
-            let offer = sockets.offer(&handle).await?;
-            let peer = peer::choose(&handle, to).await?;
-            let config = InitiatorConfig::new(handle.own_jid().clone(), peer, shared)
-                .with_policy(policy)
-                .with_limits(args.tunnel.limits());
-            let config = match offer {
-                Some(offer) => config.with_socks5(offer),
-                None => config,
-            };
-            #[cfg(feature = "openssl")]
-            let config = match key {
-                Some(key) => config.with_psk(key),
-                None => config,
-            };
-            let stream = handle.connect(config, endpoint_with(Side::Client, args.sockets.record())?).await?;
-            announce_login(handle.own_jid(), &login, args.tunnel.json());
-            args.tunnel.announce(&stream);
-            talk(stream, AtEnd::Close).await
-        };
-        let talked = talked.await;
-        // The peer is told how it ended, however it ended.
-        handle.finish().await;
-        talked
-    });
+    let result = runtime.block_on(caller.call(to, async |stream| talk(stream, AtEnd::Close).await));
     runtime.shutdown_background();
     result
 }

@@ -5,16 +5,22 @@
 #![forbid(unsafe_code)]
 
 mod account;
+mod call;
 mod check;
 mod connect;
 mod cost;
 mod demo;
 mod enroll;
 mod exit;
+mod folder;
 mod listen;
 mod output;
 mod password;
 mod peer;
+mod progress;
+mod receive;
+mod retry;
+mod send;
 mod serve;
 mod sockets;
 mod talk;
@@ -39,6 +45,7 @@ enum Command {
     Serve(serve::Args),
     Listen(listen::Args),
     Connect(connect::Args),
+    Send(send::Args),
     Enroll(enroll::Args),
     Check(check::Args),
     Cost(Box<cost::Args>),
@@ -51,6 +58,7 @@ fn main() -> ExitCode {
         Command::Serve(args) => serve::run(&args),
         Command::Listen(args) => listen::run(&args),
         Command::Connect(args) => connect::run(&args),
+        Command::Send(args) => send::run(&args),
         Command::Enroll(args) => enroll::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Cost(args) => cost::run(&args),

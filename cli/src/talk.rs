@@ -2,8 +2,10 @@
 
 use std::io::{self, BufRead, IsTerminal, Read, Write};
 
-use countersign::xmpp::driver::E2eStream;
-use countersign::xmpp::{Element, Event, ns};
+use countersign::Error;
+use countersign::xmpp::driver::{self, E2eStream};
+use countersign::xmpp::file::{Reason, Receiver, SIZE_MAX, Turn};
+use countersign::xmpp::{Element, Event, FullJid, ns, session};
 use tokio::sync::mpsc;
 
 use crate::exit::{Exit, Failure};
@@ -30,13 +32,24 @@ pub(crate) enum AtEnd {
 /// printed as what it is: messages with the sender's name, octets unchanged.
 pub(crate) async fn talk(mut stream: E2eStream, at_end: AtEnd) -> Result<(), Failure> {
     let chat = io::stdin().is_terminal();
+    if chat {
+        let text = format_args!("with {}; each line is a message, Ctrl-D ends the session", stream.peer());
+        output::note(Tone::Good, "chat:", text);
+    }
     let mut input = read_stdin(chat);
     let mut open = true;
     loop {
         tokio::select! {
             chunk = input.recv(), if open => match chunk {
-                Some(Ok(octets)) if chat => stream.send_message(&String::from_utf8_lossy(&octets)).await?,
-                Some(Ok(octets)) => stream.write_bytes(&octets).await?,
+                Some(Ok(octets)) => {
+                    let said = match chat {
+                        true => stream.send_message(&String::from_utf8_lossy(&octets)).await,
+                        false => stream.write_bytes(&octets).await,
+                    };
+                    if let Err(error) = said {
+                        return Err(reason(&mut stream, error).await.into());
+                    }
+                }
                 Some(Err(error)) => {
                     let what = format!("cannot read stdin: {error}");
                     return Err(Failure::new(Exit::Local, what, "Check what writes into the pipe."));
@@ -49,13 +62,44 @@ pub(crate) async fn talk(mut stream: E2eStream, at_end: AtEnd) -> Result<(), Fai
                 }
             },
             event = stream.recv() => match event {
-                Some(Event::Stanza(stanza)) => show(stream.peer().node().map(|node| node.as_str()), &stanza)?,
+                Some(Event::Stanza(stanza)) => {
+                    if let Some(refusal) = refuse_file(&stanza) {
+                        let from = stream.peer();
+                        output::note(Tone::Doubtful, "refused:", format_args!("{from} wants to send a file"));
+                        stream.send(refusal).await?;
+                    } else {
+                        show(stream.peer(), &stanza)?;
+                    }
+                }
                 Some(Event::Bytes(octets)) => write_stdout(&octets)?,
                 Some(Event::Failed(error)) => return Err(error.into()),
                 Some(Event::Closed) | None => return Ok(()),
                 Some(_) => {}
             },
         }
+    }
+}
+
+/// What has ended a session, where a call only says that it has ended.
+pub(crate) async fn reason(stream: &mut E2eStream, error: Error) -> Error {
+    if !error.is(&driver::rules::SESSION_ENDED) {
+        return error;
+    }
+    while let Some(event) = stream.recv().await {
+        if let Event::Failed(error) = event {
+            return error;
+        }
+    }
+    // The peer has closed it, and did not wait for what we had to say.
+    Error::new(&session::rules::CUT_SHORT)
+}
+
+/// The answer to a file that is offered where nobody takes files.
+fn refuse_file(stanza: &Element) -> Option<Element> {
+    match Receiver::new().stanza(stanza, SIZE_MAX) {
+        Ok(Turn::Next(offer)) => Some(offer.refuse(Reason::NotReceiving).1),
+        Ok(Turn::Other(_)) => None,
+        Err(refused) => refused.reply,
     }
 }
 
@@ -108,14 +152,14 @@ fn without_line_end(mut line: Vec<u8>) -> Vec<u8> {
 }
 
 /// Prints a chat message; what the peer wrote cannot disturb the terminal.
-fn show(name: Option<&str>, stanza: &Element) -> Result<(), Failure> {
+pub(crate) fn show(peer: &FullJid, stanza: &Element) -> Result<(), Failure> {
     let Some(body) = stanza.get_child("body", ns::CLIENT) else {
         output::note(Tone::Doubtful, "ignored:", format_args!("a <{}/> without a body", stanza.name()));
         return Ok(());
     };
     let clean = |c: char| if c.is_control() && c != '\n' && c != '\t' { '\u{fffd}' } else { c };
     let text = body.text().chars().map(clean).collect::<String>();
-    output::print(format_args!("{}: {text}", name.unwrap_or("peer")))
+    output::print(format_args!("{}: {text}", peer.node().map_or("peer", |node| node.as_str())))
 }
 
 pub(crate) fn write_stdout(octets: &[u8]) -> Result<(), Failure> {

@@ -11,69 +11,11 @@ mod process;
 mod servers;
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::process::{ChildStderr, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::thread;
 
+use process::stage::{Stage, listening, overheard};
 use process::{Folder, Process, assert_two_lines, text, tool};
-
-struct Stage {
-    folder: Folder,
-    _server: Process,
-    address: String,
-}
-
-impl Stage {
-    fn set(name: &str) -> Self {
-        let folder = Folder::new(name);
-        folder.file("alice", "in wonderland\n");
-        folder.file("bob", "the builder\n");
-        folder.file("shared", "rosebud 1941\n");
-        folder.file("other", "rosebud 1942\n");
-        let accounts = folder.file("accounts", "alice in wonderland\nbob the builder\n");
-        let mut server = Process::start(
-            tool().args(["serve", "--json", "--address", "127.0.0.1:0", "--accounts"]).arg(accounts),
-        );
-        let mut line = String::new();
-        BufReader::new(server.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let line: serde_json::Value = serde_json::from_str(&line).unwrap();
-        Self { folder, _server: server, address: line["address"].as_str().unwrap().to_owned() }
-    }
-
-    fn command(&self, what: &str, user: &str, password: &str, shared: &str) -> Command {
-        let path = |name: &str| self.folder.0.join(name);
-        let mut command = tool();
-        command.args([what, "--demo-server", &self.address, "--jid"]).arg(format!("{user}@home.example"));
-        command.arg("--account-password-file").arg(path(password));
-        command.arg("--password-file").arg(path(shared));
-        command
-    }
-
-    /// A listener that is ready, and the rest of what it says.
-    fn listen(&self, shared: &str) -> (Process, BufReader<ChildStderr>) {
-        self.listen_with(shared, &[])
-    }
-
-    fn listen_with(&self, shared: &str, more: &[&str]) -> (Process, BufReader<ChildStderr>) {
-        let mut bob = Process::start(self.command("listen", "bob", "bob", shared).arg("--once").args(more));
-        let mut stderr = BufReader::new(bob.0.stderr.take().unwrap());
-        let mut line = String::new();
-        while !line.starts_with("listening:") {
-            line.clear();
-            assert_ne!(stderr.read_line(&mut line).unwrap(), 0, "the listener is gone");
-        }
-        drop(bob.0.stdin.take());
-        (bob, stderr)
-    }
-
-    fn connect(&self, password: &str, shared: &str, input: &[u8]) -> Output {
-        self.connect_with(password, shared, &[], input)
-    }
-
-    fn connect_with(&self, password: &str, shared: &str, more: &[&str], input: &[u8]) -> Output {
-        let mut command = self.command("connect", "alice", password, shared);
-        Process::start(command.args(["--to", "bob@home.example"]).args(more)).run(input)
-    }
-}
 
 #[test]
 fn a_direct_connection_is_used_where_both_ask_for_it() {
@@ -231,16 +173,8 @@ impl AtProsody {
 
     fn listen(&self, jid: &str) -> Process {
         let mut command = self.command("listen", jid, "ca.pem");
-        let mut bob = Process::start(command.args(["--once", "--from", "alice@montague.example"]));
-        let mut stderr = BufReader::new(bob.0.stderr.take().unwrap());
-        let mut line = String::new();
-        while !line.starts_with("listening:") {
-            line.clear();
-            assert_ne!(stderr.read_line(&mut line).unwrap(), 0, "the listener is gone");
-        }
-        // What it says later is read, so that it never waits.
-        thread::spawn(move || std::io::copy(&mut stderr, &mut std::io::sink()));
-        drop(bob.0.stdin.take());
+        let (bob, stderr) = listening(command.args(["--once", "--from", "alice@montague.example"]));
+        drop(overheard(stderr));
         bob
     }
 

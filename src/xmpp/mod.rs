@@ -63,6 +63,7 @@ pub mod client;
 pub mod disco;
 #[cfg(feature = "tokio")]
 pub mod driver;
+pub mod file;
 mod host;
 pub mod ibb;
 mod iq;

@@ -44,3 +44,9 @@ pub const BYTESTREAMS: &str = "http://jabber.org/protocol/bytestreams";
 pub const IBB: &str = "http://jabber.org/protocol/ibb";
 /// Our own elements: the announced mechanisms, and octets in a stanza.
 pub const E2E: &str = "urn:countersign:e2e:0";
+/// Our own elements around the transfer of a file.
+pub const FILE: &str = "urn:countersign:file:0";
+/// Name, size and hash of a file (XEP-0446).
+pub const FILE_METADATA: &str = "urn:xmpp:file:metadata:0";
+/// Hashes (XEP-0300).
+pub const HASHES: &str = "urn:xmpp:hashes:2";

@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 
 use countersign::dictionary::cost::ATTACKERS;
 use countersign::dictionary::{Exposure, Oracle};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use super::{numbers, title};
 use crate::exit::{Exit, Failure};
-use crate::output;
+use crate::{output, progress};
 
 /// Longest line that is tried; longer ones are nobody's password.
 const LINE_MAX: u64 = 4096;
@@ -69,7 +69,7 @@ pub(crate) fn nothing_to_try(exposure: &Exposure, as_json: bool) -> Result<(), F
 pub(crate) fn run(plan: &Plan<'_>) -> Result<(), Failure> {
     let list = List::open(plan)?;
     let start = Instant::now();
-    let bar = progress(&list, plan);
+    let bar = progress::bar(title(plan.oracle), list.tried_to, list.len);
     let shared = Mutex::new(Shared { list, ended: None });
     let workers = std::thread::scope(|scope| {
         let workers = (0..plan.threads).map(|_| scope.spawn(|| work(plan, &shared, &bar, start)));
@@ -128,16 +128,6 @@ fn work(plan: &Plan<'_>, shared: &Mutex<Shared>, bar: &ProgressBar, start: Insta
 
 fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn progress(list: &List, plan: &Plan<'_>) -> ProgressBar {
-    let bar = ProgressBar::new(list.len);
-    let style = ProgressStyle::with_template("{prefix} {bar:30} {percent} % {msg}, {eta} left");
-    bar.set_style(style.expect("a constant that is well formed"));
-    bar.set_prefix(title(plan.oracle));
-    bar.set_position(list.tried_to);
-    bar.reset_eta();
-    bar
 }
 
 fn report(plan: &Plan<'_>, shared: Shared, time: Duration) -> Result<(), Failure> {

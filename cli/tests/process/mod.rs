@@ -1,6 +1,8 @@
 //! The tool as a child process, and files for it.
 #![allow(dead_code, reason = "each test file takes what it needs")]
 
+pub(crate) mod stage;
+
 use std::fs;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -101,11 +103,19 @@ pub(crate) fn text(octets: &[u8]) -> String {
 
 #[track_caller]
 pub(crate) fn assert_two_lines(output: &Output, code: i32) {
+    assert_eq!(text(&output.stderr).lines().count(), 2, "{}", text(&output.stderr));
+    assert_last_two_lines(output, code);
+}
+
+/// The same after what was said before it failed.
+#[track_caller]
+pub(crate) fn assert_last_two_lines(output: &Output, code: i32) {
     let words = text(&output.stderr);
     assert_eq!(output.status.code(), Some(code), "{words}");
     let lines = words.lines().collect::<Vec<_>>();
     assert!(
-        matches!(lines[..], [what, advice] if what.starts_with("error: ") && advice.starts_with("  try: ")),
+        matches!(lines[..], [.., what, advice] if what.starts_with("error: ") && advice.starts_with("  try: ")),
         "{words}"
     );
+    assert_eq!(words.matches("error: ").count(), 1, "{words}");
 }

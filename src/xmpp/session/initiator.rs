@@ -39,7 +39,7 @@ pub(super) struct Party {
 pub(super) enum State {
     Header(ExpectHeader),
     Features(ExpectFeatures),
-    Reply(ExpectReply),
+    Reply(Box<ExpectReply>),
     NewHeader(ExpectNewHeader),
     NewFeatures(ExpectNewFeatures),
 }
@@ -60,9 +60,9 @@ impl State {
             octets.extend(auth);
             Plan::Compare(announced, state)
         } else {
-            Plan::Choose(party)
+            Plan::Choose(Box::new(party))
         };
-        Ok((Self::Header(ExpectHeader { plan: Box::new(plan) }), octets))
+        Ok((Self::Header(ExpectHeader { plan }), octets))
     }
 
     pub(super) fn advance(
@@ -84,19 +84,19 @@ impl State {
 /// What is to be done with the features.
 enum Plan {
     /// Choose from them.
-    Choose(Party),
+    Choose(Box<Party>),
     /// They must offer what was announced: the choice is on its way.
-    Compare(Vec<MechanismName>, ExpectReply),
+    Compare(Vec<MechanismName>, Box<ExpectReply>),
 }
 
 /// Waits for the responder's stream header.
 pub(super) struct ExpectHeader {
-    plan: Box<Plan>,
+    plan: Plan,
 }
 
 impl ExpectHeader {
     fn advance(self, item: Item) -> Result<Next<State>, Fault> {
-        let (own, peer) = match &*self.plan {
+        let (own, peer) = match &self.plan {
             Plan::Choose(party) => (&party.own, &party.peer),
             Plan::Compare(_, state) => (&state.own, &state.peer),
         };
@@ -107,7 +107,7 @@ impl ExpectHeader {
 
 /// Waits for the features with the mechanisms.
 pub(super) struct ExpectFeatures {
-    plan: Box<Plan>,
+    plan: Plan,
 }
 
 impl ExpectFeatures {
@@ -118,7 +118,7 @@ impl ExpectFeatures {
         tools: &mut Tools<'_>,
     ) -> Result<Next<State>, Fault> {
         let features = Features::from_element(&element(item)?).map_err(Fault::malformed)?;
-        match *self.plan {
+        match self.plan {
             Plan::Choose(party) => {
                 let profile = if features.sasl2.is_some() { party.profile } else { Profile::Sasl };
                 party.choose(profile, features, binding, tools).map_err(|error| abort(profile, error))
@@ -156,7 +156,7 @@ impl Party {
         mechanisms: Vec<MechanismName>,
         binding: &ChannelBinding,
         tools: &mut Tools<'_>,
-    ) -> Result<(ExpectReply, Vec<u8>)> {
+    ) -> Result<(Box<ExpectReply>, Vec<u8>)> {
         let Self { own, peer, policy, password, preparation, guesses, recording, offers, .. } = self;
         let selection = policy.select(&mechanisms)?;
         // Before the mechanism exists, and so before its first group operation.
@@ -183,7 +183,7 @@ impl Party {
         let (exchange, initial) = ClientExchange::start_counted(mechanism, guess)?;
         let auth = to_octets(&profile.auth(selection.chosen.clone(), initial))?;
         *tools.sasl_messages += 1;
-        Ok((ExpectReply { own, peer, profile, exchange, selection }, auth))
+        Ok((Box::new(ExpectReply { own, peer, profile, exchange, selection }), auth))
     }
 }
 
@@ -215,7 +215,7 @@ pub(super) struct ExpectReply {
 }
 
 impl ExpectReply {
-    fn advance(mut self, item: Item, tools: &mut Tools<'_>) -> Result<Next<State>, Fault> {
+    fn advance(mut self: Box<Self>, item: Item, tools: &mut Tools<'_>) -> Result<Next<State>, Fault> {
         let profile = self.profile;
         let abort = |error| abort(profile, error);
         let message = profile.reply(&element(item)?).map_err(abort)?;

@@ -51,7 +51,7 @@ pub(super) enum Next<State> {
     /// Send this and wait.
     Wait(State, Vec<u8>),
     /// The authentication is complete on this side: turn the tunnel into a verified one, and go on inside it.
-    Verify(Box<Outcome>, After, Box<Next<State>>),
+    Verify(Box<Outcome>, After, Box<Self>),
     /// Send this; from now on stanzas may pass. With what was offered and not taken.
     Live(Vec<u8>, Vec<(MechanismName, &'static str)>),
 }
