@@ -46,7 +46,7 @@ pub use socks5::{Dial, SocketId, SocketRequest};
 
 use methods::Acceptable;
 use secured::Secured;
-use sockets::{Ending, Negotiating, Replacing, Socket};
+use sockets::{Ending, Negotiating, OCTETS_OVER_SOCKET, Replacing, Socket};
 use timing::later;
 
 /// Blocks that may be on the way without an answer. A peer that sends more of them while we hold answers back is cut off.
@@ -372,10 +372,11 @@ impl Session {
     /// # Errors
     /// [`rules::NOT_OPEN`] before [`Event::Established`] and after [`Session::close`].
     pub fn send_bytes(&mut self, bytes: &[u8]) -> Result<usize> {
+        let most = if self.socket().is_some() { OCTETS_OVER_SOCKET } else { OCTETS_SENT };
         let mut taken = 0;
         while self.backlog()? < self.limits.send_buffer && taken < bytes.len() {
             let rest = &bytes[taken..];
-            let chunk = &rest[..rest.len().min(OCTETS_SENT)];
+            let chunk = &rest[..rest.len().min(most)];
             self.write(&octets::announced(chunk))?;
             taken += chunk.len();
         }

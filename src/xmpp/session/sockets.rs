@@ -30,6 +30,10 @@ pub const NUDGE_AFTER: Duration = Duration::from_millis(500);
 /// How often that is done behind the same octets: the first time may be too early, and the second leave a rest.
 const NUDGES: u8 = 3;
 
+/// Most octets that one element announces over a socket, where no block waits for its answer: fewer elements, and records
+/// that are full.
+pub(super) const OCTETS_OVER_SOCKET: usize = 64 * 1024;
+
 /// A negotiation about sockets, and the tunnel that waits for its end.
 pub(super) struct Negotiating {
     secured: Secured,
