@@ -13,22 +13,25 @@ pub struct Work {
 impl Work {
     /// With this iteration count for SCRAM.
     #[must_use]
-    pub fn with_iterations(self, iterations: u32) -> Self {
-        Self { iterations: Some(iterations), ..self }
+    pub fn with_iterations(mut self, iterations: u32) -> Self {
+        self.iterations = Some(iterations);
+        self
     }
 
     /// With this password hash for SPAKE2+, OPAQUE and SRP.
     #[cfg(any(feature = "opaque", feature = "spake2plus", feature = "srp"))]
     #[must_use]
-    pub fn with_ksf(self, ksf: crate::ksf::Ksf) -> Self {
-        Self { ksf: Some(ksf), ..self }
+    pub fn with_ksf(mut self, ksf: crate::ksf::Ksf) -> Self {
+        self.ksf = Some(ksf);
+        self
     }
 
     /// In this group of SRP.
     #[cfg(feature = "srp")]
     #[must_use]
-    pub fn with_group(self, group: crate::srp::Group) -> Self {
-        Self { group: Some(group), ..self }
+    pub fn with_group(mut self, group: crate::srp::Group) -> Self {
+        self.group = Some(group);
+        self
     }
 
     /// SCRAM's iteration count.
