@@ -169,12 +169,9 @@ pub(crate) async fn serve(desk: Arc<Desk>, mut stream: E2eStream) -> Result<(), 
 /// One file.
 async fn take(desk: &Desk, stream: &mut E2eStream, offer: Offer) -> Result<Receiver, Missed> {
     let file = offer.file().clone();
-    let running = match desk.begin(&file, stream.peer().to_bare()) {
-        Some(running) => running,
-        None => {
-            let failure = Error::new(&rules::BUSY).about(file.name().as_str()).into();
-            return Err(Missed::telling(failure, offer.refuse(Reason::Busy)));
-        }
+    let Some(running) = desk.begin(&file, stream.peer().to_bare()) else {
+        let failure = Error::new(&rules::BUSY).about(file.name().as_str()).into();
+        return Err(Missed::telling(failure, offer.refuse(Reason::Busy)));
     };
     let mut place = match desk.open(&file, stream).await {
         Ok(place) => place,
