@@ -8,9 +8,10 @@ use std::io::{BufRead, BufReader};
 use std::process::Command;
 
 use countersign::Password;
-use countersign::xmpp::Jid;
 use countersign::xmpp::client::{Client, Login, loopback};
-use countersign::xmpp::driver::Driver;
+use countersign::xmpp::{Element, Jid};
+use tokio::io::{AsyncRead, AsyncWrite};
+
 use process::stage::{Stage, listening, overheard};
 use process::{Process, assert_last_two_lines, assert_two_lines};
 
@@ -64,10 +65,22 @@ async fn a_peer_without_support_is_7() {
             Login::new(Jid::new("bob@home.example/countersign").unwrap(), Password::new("the builder"));
         let login = login.unwrap();
         let socket = loopback(&stage.address, &login).await.unwrap();
-        // An ordinary client: it is there, and takes no sessions.
-        let handle = Driver::spawn(Client::over(socket, login).await.unwrap(), None);
+        let ordinary = tokio::spawn(answer(Client::over(socket, login).await.unwrap()));
         assert_two_lines(&Process::start(&mut alice(&stage, what, "shared")).run(b""), 7);
-        handle.finish().await;
+        ordinary.abort();
+    }
+}
+
+/// An ordinary client: it says what it can do, and tunnels are not among it.
+async fn answer<S: AsyncRead + AsyncWrite + Send + 'static>(mut client: Client<S>) {
+    while let Ok(Some(stanza)) = client.recv().await {
+        let (Some(from), Some(id)) = (stanza.attr("from"), stanza.attr("id")) else { continue };
+        let text = format!(
+            "<iq xmlns='jabber:client' type='result' to='{from}' id='{id}'>\
+             <query xmlns='http://jabber.org/protocol/disco#info'>\
+             <feature var='http://jabber.org/protocol/disco#info'/></query></iq>"
+        );
+        client.send(&text.parse::<Element>().unwrap()).await.unwrap();
     }
 }
 

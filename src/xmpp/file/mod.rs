@@ -49,7 +49,7 @@
 //! component, sizes are limited before anything is stored, and octets that were kept from an earlier attempt count only
 //! when the sender has them too: it compares the hash that the receiver sends.
 //!
-//! Specified in `docs/xtls-profile.md` section 12.
+//! Specified in `docs/xtls-profile.md` section 13.
 
 mod name;
 mod receiver;

@@ -6,7 +6,7 @@ use crate::error::{ErrorKind, Rule};
 pub static MALFORMED: Rule = Rule {
     id: "file-malformed",
     kind: ErrorKind::PeerMisbehaved,
-    source: "docs/xtls-profile.md section 12, XEP-0446, XEP-0300",
+    source: "docs/xtls-profile.md section 13, XEP-0446, XEP-0300",
     what: "an element of the file transfer is malformed",
     advice: "The peer does not follow the protocol.",
 };
@@ -14,7 +14,7 @@ pub static MALFORMED: Rule = Rule {
 pub static OUT_OF_ORDER: Rule = Rule {
     id: "file-out-of-order",
     kind: ErrorKind::PeerMisbehaved,
-    source: "docs/xtls-profile.md section 12",
+    source: "docs/xtls-profile.md section 13",
     what: "an element of the file transfer has no place here",
     advice: "The peer does not follow the protocol.",
 };
@@ -22,7 +22,7 @@ pub static OUT_OF_ORDER: Rule = Rule {
 pub static UNEXPECTED_OCTETS: Rule = Rule {
     id: "file-unexpected-octets",
     kind: ErrorKind::PeerMisbehaved,
-    source: "docs/xtls-profile.md section 12",
+    source: "docs/xtls-profile.md section 13",
     what: "the peer sent octets that belong to no file",
     advice: "Both ends must use the tunnel in the same way: files on both, or octets on both.",
 };
@@ -30,7 +30,7 @@ pub static UNEXPECTED_OCTETS: Rule = Rule {
 pub static TOO_LONG: Rule = Rule {
     id: "file-too-long",
     kind: ErrorKind::PeerMisbehaved,
-    source: "docs/xtls-profile.md section 12",
+    source: "docs/xtls-profile.md section 13",
     what: "the file is longer than was announced",
     advice: "The sender is broken.",
 };
@@ -38,7 +38,7 @@ pub static TOO_LONG: Rule = Rule {
 pub static TOO_SHORT: Rule = Rule {
     id: "file-too-short",
     kind: ErrorKind::PeerMisbehaved,
-    source: "docs/xtls-profile.md section 12",
+    source: "docs/xtls-profile.md section 13",
     what: "the file is shorter than was announced",
     advice: "The sender is broken.",
 };
@@ -46,7 +46,7 @@ pub static TOO_SHORT: Rule = Rule {
 pub static WRONG_HASH: Rule = Rule {
     id: "file-wrong-hash",
     kind: ErrorKind::PeerMisbehaved,
-    source: "XEP-0300 section 2, docs/xtls-profile.md section 12",
+    source: "XEP-0300 section 2, docs/xtls-profile.md section 13",
     what: "the file that came does not have the announced hash",
     advice: "Nothing was stored; have it sent again.",
 };
@@ -54,7 +54,7 @@ pub static WRONG_HASH: Rule = Rule {
 pub static ABANDONED: Rule = Rule {
     id: "file-abandoned",
     kind: ErrorKind::Truncated,
-    source: "docs/xtls-profile.md section 12",
+    source: "docs/xtls-profile.md section 13",
     what: "the sender gave the file up: it has changed there",
     advice: "Have it sent again.",
 };
@@ -62,7 +62,7 @@ pub static ABANDONED: Rule = Rule {
 pub static CUT_SHORT: Rule = Rule {
     id: "file-cut-short",
     kind: ErrorKind::Truncated,
-    source: "docs/xtls-profile.md section 12",
+    source: "docs/xtls-profile.md section 13",
     what: "the session ended before the file was confirmed",
     advice: "Send the file again: what has arrived is not sent twice.",
 };
@@ -102,7 +102,7 @@ pub static TOO_LARGE: Rule = Rule {
 pub static EXISTS: Rule = Rule {
     id: "file-exists",
     kind: ErrorKind::PolicyRefused,
-    source: "docs/xtls-profile.md section 12",
+    source: "docs/xtls-profile.md section 13",
     what: "the receiver has another file of this name and does not overwrite it",
     advice: "Send it under another name, or let the receiver agree to overwrite.",
 };
@@ -110,7 +110,7 @@ pub static EXISTS: Rule = Rule {
 pub static NAME_DECLINED: Rule = Rule {
     id: "file-name-declined",
     kind: ErrorKind::PolicyRefused,
-    source: "docs/xtls-profile.md section 12",
+    source: "docs/xtls-profile.md section 13",
     what: "the receiver does not accept the name of the file",
     advice: "Send it under a plain name.",
 };
@@ -118,7 +118,7 @@ pub static NAME_DECLINED: Rule = Rule {
 pub static SIZE_DECLINED: Rule = Rule {
     id: "file-size-declined",
     kind: ErrorKind::PolicyRefused,
-    source: "docs/xtls-profile.md section 12",
+    source: "docs/xtls-profile.md section 13",
     what: "the receiver does not take files of this size",
     advice: "Let the receiver raise its limit, or send the file in parts.",
 };
@@ -126,7 +126,7 @@ pub static SIZE_DECLINED: Rule = Rule {
 pub static NO_SPACE: Rule = Rule {
     id: "file-no-space",
     kind: ErrorKind::PolicyRefused,
-    source: "docs/xtls-profile.md section 12",
+    source: "docs/xtls-profile.md section 13",
     what: "the receiver has no room for the file",
     advice: "Make room there and send the file again: what has arrived is not sent twice.",
 };
@@ -134,7 +134,7 @@ pub static NO_SPACE: Rule = Rule {
 pub static NOT_STORED: Rule = Rule {
     id: "file-not-stored",
     kind: ErrorKind::PolicyRefused,
-    source: "docs/xtls-profile.md section 12",
+    source: "docs/xtls-profile.md section 13",
     what: "the receiver cannot store the file",
     advice: "Check the directory there and its permissions.",
 };
@@ -142,7 +142,7 @@ pub static NOT_STORED: Rule = Rule {
 pub static DECLINED: Rule = Rule {
     id: "file-declined",
     kind: ErrorKind::PolicyRefused,
-    source: "docs/xtls-profile.md section 12",
+    source: "docs/xtls-profile.md section 13",
     what: "the receiver declined the file",
     advice: "Ask the person at the other end.",
 };
@@ -150,7 +150,7 @@ pub static DECLINED: Rule = Rule {
 pub static NOT_RECEIVING: Rule = Rule {
     id: "file-not-receiving",
     kind: ErrorKind::PolicyRefused,
-    source: "docs/xtls-profile.md section 12",
+    source: "docs/xtls-profile.md section 13",
     what: "the peer takes no files",
     advice: "Start the other side so that it does, for instance: countersign listen --receive DIR.",
 };
@@ -158,7 +158,7 @@ pub static NOT_RECEIVING: Rule = Rule {
 pub static BUSY: Rule = Rule {
     id: "file-busy",
     kind: ErrorKind::PeerUnavailable,
-    source: "docs/xtls-profile.md section 12",
+    source: "docs/xtls-profile.md section 13",
     what: "the receiver is busy with this file already",
     advice: "Wait until the other transfer has ended.",
 };
@@ -166,7 +166,7 @@ pub static BUSY: Rule = Rule {
 pub static HASH_DISPUTED: Rule = Rule {
     id: "file-hash-disputed",
     kind: ErrorKind::PeerMisbehaved,
-    source: "docs/xtls-profile.md section 12",
+    source: "docs/xtls-profile.md section 13",
     what: "the receiver found another hash than ours and has thrown the file away",
     advice: "Send it again; if that fails as well, the disk of one side may be failing.",
 };
@@ -174,7 +174,7 @@ pub static HASH_DISPUTED: Rule = Rule {
 pub static PROTOCOL_DISPUTED: Rule = Rule {
     id: "file-protocol-disputed",
     kind: ErrorKind::PeerIncompatible,
-    source: "docs/xtls-profile.md section 12",
+    source: "docs/xtls-profile.md section 13",
     what: "the receiver found our side of the transfer malformed",
     advice: "Use programs of the same version at both ends.",
 };
@@ -182,7 +182,7 @@ pub static PROTOCOL_DISPUTED: Rule = Rule {
 pub static REFUSED: Rule = Rule {
     id: "file-refused",
     kind: ErrorKind::PolicyRefused,
-    source: "docs/xtls-profile.md section 12",
+    source: "docs/xtls-profile.md section 13",
     what: "the receiver refused the file",
     advice: "Look at the reason that is named.",
 };
