@@ -2,7 +2,8 @@
 //!
 //! Both ends of every tunnel and the server share this process and its threads. `TUNNELS` (1,000) are spread over `PAIRS` (20)
 //! pairs of XMPP connections, at most 64 on each; `PAIRS=1000` gives each tunnel connections of its own, 4,000 sockets in all:
-//! `ulimit -n 8192` first.
+//! `ulimit -n 8192` first. A word chooses one part: `many`, `throughput`, `parts`; `profile` runs one tunnel for a profiler.
+//! Tunnels over SOCKS5 bytestreams have a bench of their own, `sockets`.
 //!
 //! Holds `unsafe` code: an allocator that counts can be written in no other way.
 #![allow(clippy::print_stdout, reason = "this is what a bench is for")]
@@ -382,7 +383,7 @@ async fn next(socket: &mut tokio::net::TcpStream, (parser, unread): &mut (Parser
     }
 }
 
-/// What SOCKS5 bytestreams have to be compared with: TLS with the same settings straight over a socket, in two threads.
+/// TLS with the same settings straight over a socket, in two threads.
 fn bare_rustls() -> Duration {
     let tls = pairs::config();
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
