@@ -1,5 +1,4 @@
 //! The side that the file is for.
-#![allow(clippy::result_large_err, reason = "at most one for each file")]
 
 use minidom::Element;
 
