@@ -94,7 +94,7 @@ pub(crate) struct Desk {
 struct Missed {
     failure: Failure,
     /// What the sender is told.
-    reply: Option<Element>,
+    reply: Option<Box<Element>>,
     /// Where there is none, the session is over.
     next: Option<Receiver>,
 }
@@ -120,7 +120,7 @@ impl From<Error> for Missed {
 impl Missed {
     /// The sender hears why.
     fn telling(failure: Failure, (next, reply): (Receiver, Element)) -> Self {
-        Self { failure, reply: Some(reply), next: Some(next) }
+        Self { failure, reply: Some(Box::new(reply)), next: Some(next) }
     }
 }
 
@@ -152,7 +152,7 @@ pub(crate) async fn serve(desk: Arc<Desk>, mut stream: E2eStream) -> Result<(), 
                     exit::complain(&earlier);
                 }
                 if let Some(reply) = reply
-                    && stream.send(reply).await.is_err()
+                    && stream.send(*reply).await.is_err()
                 {
                     return missed;
                 }

@@ -99,7 +99,7 @@ fn refuse_file(stanza: &Element) -> Option<Element> {
     match Receiver::new().stanza(stanza, SIZE_MAX) {
         Ok(Turn::Next(offer)) => Some(offer.refuse(Reason::NotReceiving).1),
         Ok(Turn::Other(_)) => None,
-        Err(refused) => refused.reply,
+        Err(refused) => refused.reply.map(|reply| *reply),
     }
 }
 

@@ -51,8 +51,6 @@
 //!
 //! Specified in `docs/xtls-profile.md` section 13.
 
-#![allow(clippy::result_large_err, reason = "a refusal comes at most once for each file")]
-
 mod name;
 mod receiver;
 pub mod rules;

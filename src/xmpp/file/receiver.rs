@@ -13,7 +13,7 @@ pub struct Refused {
     /// Why.
     pub error: Error,
     /// What the sender is told, where it is told something.
-    pub reply: Option<Element>,
+    pub reply: Option<Box<Element>>,
     /// For the next file. Where there is none, the sender does not follow the protocol: end the session.
     pub next: Option<Receiver>,
 }
@@ -74,7 +74,7 @@ impl Receiver {
 /// The refusal of this transfer, and what the sender is told.
 fn refused(id: Id, error: Error, reason: Reason) -> Refused {
     let (next, stanza) = refuse(id, reason);
-    Refused { error, reply: Some(stanza), next: Some(next) }
+    Refused { error, reply: Some(Box::new(stanza)), next: Some(next) }
 }
 
 fn refuse(id: Id, reason: Reason) -> (Receiver, Element) {

@@ -137,7 +137,7 @@ impl Sending {
     ///
     /// # Errors
     /// [`rules::CHANGED`] when what was sent is not what was offered; the receiver is told to throw it away.
-    #[must_use = "the stanza has to be sent"]
+    #[must_use = "the receiver waits for the stanza"]
     pub fn end(self) -> (Result<Ended>, Element) {
         let Self { id, file, resumed, hasher, grown } = self;
         let same = !grown && hasher.octets() == file.size && hasher.hash() == file.hash;

@@ -186,7 +186,7 @@ fn a_flipped_bit_is_noticed() {
         came[bit / 8] ^= 1 << (bit % 8);
         let refused = end_of(&file, &came).err().unwrap();
         assert!(refused.error.is(&rules::WRONG_HASH));
-        assert_eq!(refused.reply, Some(refusal("wrong-hash")));
+        assert_eq!(refused.reply.as_deref(), Some(&refusal("wrong-hash")));
         assert!(refused.next.is_some());
     }
 }
@@ -203,7 +203,7 @@ fn a_missing_octet_is_noticed() {
     let file = octets(300);
     let refused = end_of(&file, &file[..299]).err().unwrap();
     assert!(refused.error.is(&rules::TOO_SHORT));
-    assert_eq!(refused.reply, Some(refusal("protocol")));
+    assert_eq!(refused.reply.as_deref(), Some(&refusal("protocol")));
 }
 
 #[test]
@@ -214,7 +214,7 @@ fn an_octet_too_many_is_noticed_at_once() {
     receiving.take(b"").unwrap();
     let refused = receiving.take(b"x").unwrap_err();
     assert!(refused.error.is(&rules::TOO_LONG));
-    assert_eq!(refused.reply, Some(refusal("protocol")));
+    assert_eq!(refused.reply.as_deref(), Some(&refusal("protocol")));
     assert_eq!(receiving.position(), 300);
 }
 
@@ -276,7 +276,7 @@ fn the_size_is_limited_exactly() {
     assert!(matches!(Receiver::new().stanza(&stanza, 100), Ok(Turn::Next(_))));
     let refused = Receiver::new().stanza(&stanza, 99).err().unwrap();
     assert_eq!(refused.error.numbers(), Some((100, 99)));
-    assert_eq!(refused.reply, Some(refusal("too-large")));
+    assert_eq!(refused.reply.as_deref(), Some(&refusal("too-large")));
     // Whatever the receiver's own limit is.
     let stanza = replaced(&stanza, "<size>100<", &format!("<size>{}<", SIZE_MAX + 1));
     assert_eq!(rule_of(Receiver::new().stanza(&stanza, u64::MAX)), &rules::TOO_LARGE);
@@ -295,7 +295,7 @@ fn hostile_names_are_refused_and_the_tunnel_goes_on() {
         let stanza = replaced(&stanza, ">x.bin<", &format!(">{name}<"));
         let refused = Receiver::new().stanza(&stanza, SIZE_MAX).err().unwrap();
         assert!(refused.error.is(&rules::BAD_NAME), "{name}");
-        assert_eq!(refused.reply, Some(refusal("name")));
+        assert_eq!(refused.reply.as_deref(), Some(&refusal("name")));
         let receiver = refused.next.unwrap();
         // What was on its way.
         receiver.octets().unwrap();
