@@ -49,7 +49,7 @@ impl Window {
     /// The oldest `blocks` have arrived; the answer is that to the last of them.
     pub(super) fn acknowledged(&mut self, blocks: usize, now: Instant) {
         let was_full = !self.has_room();
-        let Some(sent) = self.sent.drain(..blocks.min(self.sent.len())).last() else { return };
+        let Some(sent) = self.sent.drain(..blocks.min(self.sent.len())).next_back() else { return };
         let round_trip = now.saturating_duration_since(sent);
         let old = self.older > 0;
         self.older = self.older.saturating_sub(blocks);

@@ -170,11 +170,11 @@ fn matrix(plan: &Plan, first: impl Fn(&[String]) -> usize) -> String {
     table.push_str("\n|---|");
     table.push_str(&"---|".repeat(FAULTS.len()));
     let mut broken = Vec::new();
-    for n in first(&rows)..rows.len() {
-        write!(table, "\n| {} |", rows[n]).unwrap();
+    for (n, row) in rows.iter().enumerate().skip(first(&rows)) {
+        write!(table, "\n| {row} |").unwrap();
         for (head, fault) in FAULTS {
             let name = cell(plan, n, fault).unwrap_or_else(|what| {
-                broken.push(format!("{}, {head}: {what}", rows[n]));
+                broken.push(format!("{row}, {head}: {what}"));
                 "**!**".to_owned()
             });
             write!(table, " {name} |").unwrap();
