@@ -5,9 +5,11 @@
 //! constant-time power of a login. Everything runs in turn; the gates are printed as ratios of medians, with those of
 //! minima in brackets. Pin the run to one core.
 //!
+//! `kernels` measures each kernel alone: an iteration of all its lanes, then what that is for each password.
+//!
 //! More peers, which need C libraries, join the same runs in `benches/pbkdf2-peers`. Names of sections may be given as
 //! arguments; `ROUNDS` sets their number. `--rate HmacSha256` prints only how many guesses with 4096 iterations the lanes test
-//! in a second, for `benches/hashcat.sh`.
+//! in a second, for `benches/hashcat.sh`, which may name the kernel behind it.
 
 #[path = "common/mod.rs"]
 mod common;
@@ -18,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use common::{Row, Times, compare, whole};
 use countersign::dictionary::fixed_base::FixedBase;
-use countersign::dictionary::lanes::{Prf, kernel, pbkdf2_many, tls13_binder_many};
+use countersign::dictionary::lanes::{Prf, kernel, kernels, pbkdf2_many, pbkdf2_many_on, tls13_binder_many};
 use countersign::scram::{HashFunction, pbkdf2};
 use countersign::srp::Group;
 use hkdf::Hkdf;
@@ -30,8 +32,10 @@ const ITERATIONS: NonZeroU32 = NonZeroU32::new(4096).expect("not 0");
 const SALT: &[u8; 16] = b"sixteen octets!!";
 /// Passwords of a batch: some batches of every kernel.
 const PASSWORDS: usize = 48;
-/// Exponents of a batch, and binders.
+/// Exponents of a batch.
 const GUESSES: usize = 256;
+/// PSKs of a batch: a millisecond, so that its start does not count.
+const BINDERS: usize = 4096;
 /// Bits of a window of the tables.
 const WINDOW: u32 = 16;
 const GROUPS: [Group; 4] = [Group::Bits1024, Group::Bits2048, Group::Bits3072, Group::Bits4096];
@@ -51,8 +55,8 @@ fn main() {
 pub(crate) fn run(derivations: &[(&str, Derive)], powers: &[(&str, Power)], gates: &[Gate<'_>]) {
     let wanted = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect::<Vec<_>>();
     if std::env::args().any(|arg| arg == "--rate") {
-        let prf = Prf::ALL.into_iter().find(|prf| wanted == [format!("{prf:?}")]).expect("one PRF");
-        println!("{:.0}", rate(prf));
+        let prf = Prf::ALL.into_iter().find(|prf| wanted[0] == format!("{prf:?}")).expect("a PRF first");
+        println!("{:.0}", rate(prf, wanted.get(1).map_or(kernel(prf), String::as_str)));
         return;
     }
     let rounds = std::env::var("ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(5);
@@ -68,6 +72,9 @@ pub(crate) fn run(derivations: &[(&str, Derive)], powers: &[(&str, Power)], gate
         if is_wanted(&title) {
             section(&title, derivation_rows(prf, derivations));
         }
+    }
+    if wanted.iter().any(|word| word == "kernels") {
+        Prf::ALL.into_iter().for_each(|prf| each_kernel(rounds, prf));
     }
     if is_wanted("TLS 1.3 binder") {
         section("TLS 1.3 binder", binder_rows());
@@ -107,13 +114,13 @@ impl Gate<'_> {
 }
 
 /// Guesses a second of the lanes, over some seconds.
-fn rate(prf: Prf) -> f64 {
+fn rate(prf: Prf, kernel: &str) -> f64 {
     const SECONDS: u64 = 4;
     let passwords = (0..PASSWORDS).map(|i| format!("password{i}")).collect::<Vec<_>>();
     let passwords = passwords.iter().map(String::as_bytes).collect::<Vec<_>>();
     let (mut out, mut guesses, start) = (Vec::new(), 0, Instant::now());
     while start.elapsed() < Duration::from_secs(SECONDS) {
-        pbkdf2_many(prf, black_box(&passwords), SALT, ITERATIONS.get(), &mut out);
+        pbkdf2_many_on(kernel, prf, black_box(&passwords), SALT, ITERATIONS.get(), &mut out);
         guesses += PASSWORDS;
     }
     guesses as f64 / start.elapsed().as_secs_f64()
@@ -142,6 +149,29 @@ fn derivation_rows<'a>(prf: Prf, peers: &[(&'a str, Derive)]) -> Vec<Row<'a>> {
         rows.push((name, Box::new(move || whole(|| drop(black_box(derived(prf, derive)))))));
     }
     rows
+}
+
+/// Each kernel with as many passwords as it has lanes.
+fn each_kernel(rounds: usize, prf: Prf) {
+    let kernels = kernels(prf);
+    let rows = kernels.iter().map(|&(name, lanes)| {
+        let passwords = (0..lanes).map(|i| format!("password{i}")).collect::<Vec<_>>();
+        let run = move || {
+            let passwords = passwords.iter().map(String::as_bytes).collect::<Vec<_>>();
+            let mut out = Vec::new();
+            whole(|| pbkdf2_many_on(name, prf, black_box(&passwords), SALT, ITERATIONS.get(), &mut out))
+        };
+        (name, Box::new(run) as Box<dyn Fn() -> Duration>)
+    });
+    let times = compare(rounds, &format!("{prf:?} x 4096, all lanes of a kernel"), &rows.collect::<Vec<_>>());
+    for ((name, lanes), times) in kernels.iter().zip(&times) {
+        let iteration = times.median().as_secs_f64() * 1e9 / f64::from(ITERATIONS.get());
+        println!(
+            "{name}: {iteration:.1} ns an iteration, {:.1} for each password",
+            iteration / *lanes as f64
+        );
+    }
+    println!();
 }
 
 fn derived(prf: Prf, derive: Derive) -> Vec<u8> {
@@ -189,22 +219,22 @@ fn by_definition(prf: Prf, password: &[u8], salt: &[u8], iterations: NonZeroU32,
 }
 
 fn binder_rows() -> Vec<Row<'static>> {
-    let psks = || (0..GUESSES).map(|i| format!("password{i}")).collect::<Vec<_>>();
+    let psks = || (0..BINDERS).map(|i| format!("password{i}")).collect::<Vec<_>>();
     let transcript = [0x5a; 32];
     let (ours, theirs) = (psks(), psks());
     let lanes = move || {
         let psks = ours.iter().map(String::as_bytes).collect::<Vec<_>>();
-        let mut out = Vec::with_capacity(GUESSES);
+        let mut out = Vec::with_capacity(BINDERS);
         let time = whole(|| tls13_binder_many(black_box(&psks), &transcript, &mut out));
         assert_eq!(out[7], plain_binder(psks[7], &transcript));
-        time / GUESSES as u32
+        time / BINDERS as u32
     };
     let chain = move || {
         whole(|| {
             for psk in &theirs {
                 black_box(plain_binder(black_box(psk.as_bytes()), &transcript));
             }
-        }) / GUESSES as u32
+        }) / BINDERS as u32
     };
     vec![("lanes", Box::new(lanes)), ("hkdf 0.13 and hmac 0.13", Box::new(chain))]
 }

@@ -7,17 +7,20 @@
 # PBKDF2 iterations a second, because the modes count different numbers of them. Needs hashcat and an OpenCL
 # runtime for processors (Debian: hashcat, pocl-opencl-icd). The first run compiles hashcat's kernels. BENCH may name a
 # build of the bench, else it is built.
+#
+# WITHOUT_AVX512=1 lets neither side use AVX-512, as on the machine that the ratios come from; it needs a C compiler and PoCL on
+# LLVM 15, and shows the lanes of SHA-256 on the SHA extensions, those of the others on AVX2.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 rounds=${1:-5}
 core=${2:-0}
 only=${3:-}
 
-# Mode, PRF, iterations of a guess in hashcat's benchmark, ratio that is asked for.
+# Mode, PRF, iterations of a guess in hashcat's benchmark, ratio that is asked for, kernel without AVX-512.
 comparisons='
-28600 HmacSha256 4096 2.1
-23200 HmacSha1 4096 1.15
-12100 HmacSha512 1000 0.9
+28600 HmacSha256 4096 2.1 SHA-NI x2
+23200 HmacSha1 4096 1.15 AVX2 x8
+12100 HmacSha512 1000 0.9 AVX2 x4
 '
 # Iterations of a guess in `--rate`.
 ours=4096
@@ -26,14 +29,25 @@ command -v hashcat >/dev/null || { echo 'hashcat is not installed' >&2; exit 1; 
 bench=${BENCH:-$(cargo bench --bench dictionary --features dictionary --no-run --message-format=json 2>/dev/null |
     sed -n 's/.*"name":"dictionary".*"executable":"\([^"]*\)".*/\1/p' | tail -1)}
 
+# Compiled kernels are kept for the next run, but not for the other processor.
+export XDG_CACHE_HOME=${XDG_CACHE_HOME:-$HOME/.cache}/countersign-hashcat${WITHOUT_AVX512:+-avx2}
+export POCL_CACHE_DIR=$XDG_CACHE_HOME/pocl
+mkdir -p "$POCL_CACHE_DIR"
+preload=
+if [ -n "${WITHOUT_AVX512:-}" ]; then
+    preload=$XDG_CACHE_HOME/avx2.so
+    cc -O2 -shared -fPIC -o "$preload" benches/hashcat_avx2.c -ldl
+fi
+
 # Guesses a second; the columns of a machine-readable line are device, mode, two clocks, milliseconds, rate.
 hashcat_rate() {
-    POCL_MAX_PTHREAD_COUNT=1 taskset -c "$core" hashcat --benchmark --machine-readable --hash-type "$1" 2>/dev/null |
+    LD_PRELOAD=$preload POCL_MAX_PTHREAD_COUNT=1 \
+        taskset -c "$core" hashcat --benchmark --machine-readable --hash-type "$1" 2>/dev/null |
         awk -F: -v mode="$1" '$2 == mode { print $6 }'
 }
 
 our_rate() {
-    taskset -c "$core" "$bench" --rate "$1" | tail -1
+    taskset -c "$core" "$bench" --rate "$1" ${WITHOUT_AVX512:+"$2"} | tail -1
 }
 
 median() {
@@ -41,14 +55,14 @@ median() {
 }
 
 hashcat --version
-while read -r mode prf iterations least; do
+while read -r mode prf iterations least kernel; do
     if [ -z "$mode" ] || [ "${only:-$mode}" != "$mode" ]; then continue; fi
     hashcat_rate "$mode" >/dev/null
     theirs=
     mine=
     for _ in $(seq "$rounds"); do
         theirs+=$(hashcat_rate "$mode")$'\n'
-        mine+=$(our_rate "$prf")$'\n'
+        mine+=$(our_rate "$prf" "$kernel")$'\n'
     done
     theirs=$(printf %s "$theirs" | median)
     mine=$(printf %s "$mine" | median)

@@ -37,11 +37,11 @@
 // `pbkdf2::instructions` and the kernels in `dictionary` call functions that are compiled for processor features. All else is
 // safe.
 #![cfg_attr(
-    not(any(feature = "srp-aws-lc", feature = "openssl", feature = "scram", feature = "dictionary")),
+    not(any(feature = "srp", feature = "openssl", feature = "scram", feature = "dictionary")),
     forbid(unsafe_code)
 )]
 #![cfg_attr(
-    any(feature = "srp-aws-lc", feature = "openssl", feature = "scram", feature = "dictionary"),
+    any(feature = "srp", feature = "openssl", feature = "scram", feature = "dictionary"),
     deny(unsafe_code)
 )]
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -61,7 +61,7 @@ pub mod ksf;
 pub mod mechanism;
 #[cfg(feature = "opaque")]
 pub mod opaque;
-#[cfg(any(feature = "dictionary", feature = "scram"))]
+#[cfg(any(feature = "dictionary", feature = "scram", feature = "srp"))]
 mod pbkdf2;
 pub mod prep;
 #[cfg(feature = "records")]

@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, reason = "this is a test")]
 
 mod common;
+#[path = "common/impostor.rs"]
+mod impostor;
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -20,7 +22,6 @@ use countersign::prep::Preparation;
 use countersign::records::{Format, Record};
 use countersign::registry::{Credential, Work};
 use countersign::{Password, Side, system_rng};
-use curve25519_dalek::MontgomeryPoint;
 
 /// Eight octets, as people choose them.
 const PSK: &[u8] = b"hunter22";
@@ -149,6 +150,7 @@ fn openssl_tls12_psk_handshakes() {
         "PSK-AES256-CBC-SHA384",
         "PSK-AES128-CCM",
         "PSK-AES256-CCM8",
+        "PSK-CHACHA20-POLY1305",
     ] {
         for extra in [&[][..], &["-no_ems"]] {
             let Some(wire) = tapped(suite, extra) else {
@@ -220,30 +222,13 @@ fn openssl_ecdhe_psk_client_and_an_impostor() {
         let mut transcript = Transcript::new("TLS12-PSK".parse().unwrap(), View::ImpostorOfServer);
         transcript.push(Side::Client, &read_record(&mut stream)).unwrap();
 
-        let private = [0x42; 32];
-        let public = MontgomeryPoint::mul_base_clamped(private).to_bytes();
-        let handshake = |kind: u8, body: &[u8]| {
-            let len = u32::try_from(body.len()).unwrap().to_be_bytes();
-            [&[kind, len[1], len[2], len[3]], body].concat()
-        };
-        // Version, random, no session, suite, no compression, and an empty renegotiation_info.
-        let hello =
-            [&[3, 3][..], &[9; 32], &[0], &number.to_be_bytes(), &[0, 0, 5, 0xff, 1, 0, 1, 0]].concat();
-        // No hint; a named curve, X25519.
-        let key_exchange = [&[0, 0, 3, 0, 29, 32][..], &public].concat();
-        let flight = [handshake(2, &hello), handshake(12, &key_exchange), handshake(14, &[])].concat();
-        let len = u16::try_from(flight.len()).unwrap().to_be_bytes();
-        let flight = [&[22, 3, 3, len[0], len[1]], &flight[..]].concat();
+        let flight = impostor::flight(number);
         stream.write_all(&flight).unwrap();
         transcript.push(Side::Server, &flight).unwrap();
 
         let answer = [read_record(&mut stream), read_record(&mut stream), read_record(&mut stream)];
         transcript.push(Side::Client, &answer.concat()).unwrap();
-        // ClientKeyExchange: the identity, then the client's share.
-        let body = &answer[0][5 + 4..];
-        let identity_len = usize::from(u16::from_be_bytes([body[0], body[1]]));
-        let share = body[2 + identity_len + 1..][..32].try_into().unwrap();
-        let secret = MontgomeryPoint(share).mul_clamped(private).to_bytes();
+        let secret = impostor::secret(&answer[0]);
 
         // A listener has the same messages and no secret.
         let exposure = exposure_of_transcript(&transcript, Preparation::None).unwrap();

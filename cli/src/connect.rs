@@ -65,11 +65,12 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         let login = client.report().clone();
         let handle = sockets.spawn(client, None);
         let talked = async {
+            let offer = sockets.offer(&handle).await?;
             let peer = peer::choose(&handle, to).await?;
             let config = InitiatorConfig::new(handle.own_jid().clone(), peer, shared)
                 .with_policy(policy)
                 .with_limits(args.tunnel.limits());
-            let config = match sockets.offer(&handle).await? {
+            let config = match offer {
                 Some(offer) => config.with_socks5(offer),
                 None => config,
             };

@@ -136,6 +136,25 @@ mod scram {
         }
     }
 
+    /// The example that hashcat publishes for mode 23200, whose format is that of John; the password is the tool's name.
+    #[test]
+    fn a_published_line_comes_out_for_its_password() {
+        let salt = b"585276250592651960162564135244208991218718414";
+        let password = crate::Password::new("hashcat");
+        let record = crate::scram::StoredCredential::derive(
+            crate::scram::HashFunction::Sha1,
+            &password,
+            Preparation::SaslPrep,
+            salt,
+            4096,
+        );
+        let line = line(&Credential::Scram(record.unwrap()), Tool::John).unwrap();
+        assert_eq!(
+            line.text,
+            "$xmpp-scram$0$4096$45$353835323736323530353932363531393630313632353634313335323434323038393931323138373138343134$6d5b543b985dc6c0645da3c83d114fce121aa51d"
+        );
+    }
+
     #[test]
     fn lines_of_other_tools() {
         let export = |text: &str, tool| line(&Credential::Scram(text.parse().unwrap()), tool);

@@ -4,8 +4,12 @@
 //! The first 16 octets of the client's first encrypted message are the header of Finished and its value. Their
 //! decryption filters the guesses; the value itself is computed for the one in 2^32 that passes.
 
+use std::ops::Range;
+
 use aes::cipher::{BlockCipherDecrypt, BlockCipherEncrypt};
 use aes::{Aes128, Aes256, Block};
+use chacha20::ChaCha20;
+use chacha20::cipher::{KeyIvInit, StreamCipher, StreamCipherSeek};
 use digest::Digest;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Sha256, Sha384};
@@ -13,6 +17,7 @@ use sha2::{Sha256, Sha384};
 use super::capture::{
     CLIENT_HELLO, CLIENT_KEY_EXCHANGE, Capture, EXTENSION_EXTENDED_MASTER_SECRET, Hello, SERVER_HELLO,
 };
+use super::lanes::{PrfOutputs, tls12_prf_many};
 use super::work::{GuessWork, Unit, blocks, hmac};
 use super::{Exposure, Found, Oracle, Situation, Verdict, batch, rules};
 use crate::error::{Error, Result};
@@ -23,7 +28,10 @@ const PSK_MAX: usize = 65_535;
 const BATCH: usize = 256;
 
 /// Header of a Finished message with its 12 octets.
-const FINISHED_HEADER: [u8; 4] = [20, 0, 0, 12];
+const FINISHED_HEADER: [u8; 4] = [20, 0, 0, FINISHED_LEN as u8];
+
+/// Octets of its value (RFC 5246 section 7.4.9).
+const FINISHED_LEN: usize = 12;
 
 const MASTER_LEN: usize = 48;
 
@@ -40,6 +48,7 @@ enum KeyExchange {
 enum Mode {
     Gcm,
     Ccm,
+    ChaCha20,
     /// With this many octets of MAC key.
     Cbc(usize),
 }
@@ -59,7 +68,7 @@ struct Suite {
 }
 
 impl Suite {
-    /// RFC 4279, 4785, 5487, 5489, 6655, 8442.
+    /// RFC 4279, 4785, 5487, 5489, 6655, 7905, 8442.
     fn find(number: u16) -> Option<Self> {
         use KeyExchange::{DiffieHellman, Plain};
         use Prf::{Sha256, Sha384};
@@ -80,16 +89,20 @@ impl Suite {
             0x00b3 | 0xc038 => (DiffieHellman, Sha384, 32, Mode::Cbc(48)),
             0xc0a6 | 0xc0aa | 0xd003 | 0xd005 => (DiffieHellman, Sha256, 16, Mode::Ccm),
             0xc0a7 | 0xc0ab => (DiffieHellman, Sha256, 32, Mode::Ccm),
+            0xccab => (Plain, Sha256, 32, Mode::ChaCha20),
+            0xccac | 0xccad => (DiffieHellman, Sha256, 32, Mode::ChaCha20),
             _ => return None,
         };
         Some(Self { key_exchange, prf, key_len, mode })
     }
 
-    /// Where in the key block the client's key and its fixed part of the nonce begin.
-    fn places(self) -> (usize, Option<usize>) {
+    /// Where in the key block the client's key begins, and where its fixed part of the nonce is.
+    fn places(self) -> (usize, Range<usize>) {
+        let nonce = 2 * self.key_len;
         match self.mode {
-            Mode::Cbc(mac_len) => (2 * mac_len, None),
-            Mode::Gcm | Mode::Ccm => (0, Some(2 * self.key_len)),
+            Mode::Cbc(mac_len) => (2 * mac_len, 0..0),
+            Mode::Gcm | Mode::Ccm => (0, nonce..nonce + 4),
+            Mode::ChaCha20 => (0, nonce..nonce + 12),
         }
     }
 
@@ -98,7 +111,7 @@ impl Suite {
         let len = self.prf.output_len();
         let (key, nonce) = self.places();
         let mut needed = (key / len..=(key + self.key_len - 1) / len).collect::<Vec<_>>();
-        needed.extend(nonce.into_iter().flat_map(|at| at / len..=(at + 3) / len));
+        needed.extend(nonce.start / len..nonce.end.div_ceil(len));
         needed.dedup();
         needed
     }
@@ -119,12 +132,15 @@ impl Prf {
         }
     }
 
-    /// The outputs of P_hash (RFC 5246 section 5) whose numbers are given, ascending, each in its place.
-    fn expand(self, secret: &[u8], seed: &[u8], needed: &[usize], out: &mut [u8]) {
+    /// The outputs of P_hash (RFC 5246 section 5) whose numbers are given, ascending, each in its place. SHA-256
+    /// runs in lanes; the suites with SHA-384 are too rare to have any.
+    fn expand(self, secrets: &[&[u8]], seed: &[u8], needed: &[usize]) -> Vec<PrfOutputs> {
+        let mut out = Vec::with_capacity(secrets.len());
         match self {
-            Self::Sha256 => expand::<Hmac<Sha256>>(secret, seed, needed, out),
-            Self::Sha384 => expand::<Hmac<Sha384>>(secret, seed, needed, out),
+            Self::Sha256 => tls12_prf_many(secrets, seed, needed, &mut out),
+            Self::Sha384 => out.extend(secrets.iter().map(|secret| expand_sha384(secret, seed, needed))),
         }
+        out
     }
 
     /// Compressions that this takes.
@@ -138,8 +154,9 @@ impl Prf {
     }
 }
 
-fn expand<M: Mac + KeyInit + Clone>(secret: &[u8], seed: &[u8], needed: &[usize], out: &mut [u8]) {
-    let keyed = <M as KeyInit>::new_from_slice(secret).expect("HMAC takes keys of any length");
+fn expand_sha384(secret: &[u8], seed: &[u8], needed: &[usize]) -> PrfOutputs {
+    let keyed = <Hmac<Sha384> as KeyInit>::new_from_slice(secret).expect("HMAC takes keys of any length");
+    let mut outputs = [0; size_of::<PrfOutputs>()];
     let mut a = keyed.clone().chain_update(seed).finalize().into_bytes();
     let mut number = 0;
     for &wanted in needed {
@@ -148,10 +165,10 @@ fn expand<M: Mac + KeyInit + Clone>(secret: &[u8], seed: &[u8], needed: &[usize]
             number += 1;
         }
         let output = keyed.clone().chain_update(&a).chain_update(seed).finalize().into_bytes();
-        let place = &mut out[number * output.len()..];
-        let len = place.len().min(output.len());
-        place[..len].copy_from_slice(&output[..len]);
+        let place = outputs[number * output.len()..].iter_mut();
+        place.zip(&output).for_each(|(place, octet)| *place = *octet);
     }
+    outputs
 }
 
 /// What a handshake without binders is worth.
@@ -176,6 +193,7 @@ pub(super) fn exposure(
     let finished = capture.finished().ok_or_else(none)?;
     let start = match suite.mode {
         Mode::Gcm | Mode::Ccm => finished.get(..8 + 16),
+        Mode::ChaCha20 => finished.get(..16),
         Mode::Cbc(_) => finished.get(..16 + 16),
     };
     let transcript_hash = suite.prf.digest(capture.messages());
@@ -206,7 +224,7 @@ struct Finished {
     key_seed: Vec<u8>,
     finished_seed: Vec<u8>,
     key_blocks: Vec<usize>,
-    /// Nonce or initial vector, then the first 16 octets that are encrypted.
+    /// Nonce or initial vector where they are sent, then the first 16 octets that are encrypted.
     start: Vec<u8>,
 }
 
@@ -232,21 +250,12 @@ impl Finished {
         [&len(other), &other[..], &len(psk), psk].concat()
     }
 
-    fn master(&self, psk: &[u8]) -> [u8; MASTER_LEN] {
-        let mut master = [0; MASTER_LEN];
-        self.suite.prf.expand(&self.premaster(psk), &self.master_seed, self.master_blocks(), &mut master);
-        master
-    }
-
-    /// The first 16 octets of the client's Finished under the keys of this master secret.
-    fn decrypted(&self, master: &[u8; MASTER_LEN]) -> [u8; 16] {
-        const KEY_BLOCK_MAX: usize = 3 * 48;
-        let mut key_block = [0; KEY_BLOCK_MAX];
-        self.suite.prf.expand(master, &self.key_seed, &self.key_blocks, &mut key_block);
+    /// The first 16 octets of the client's Finished under the keys of this key block.
+    fn decrypted(&self, key_block: &PrfOutputs) -> [u8; 16] {
         let (key_at, nonce_at) = self.suite.places();
         let key = &key_block[key_at..key_at + self.suite.key_len];
         let (public, sent) = self.start.split_at(self.start.len() - 16);
-        let fixed = nonce_at.map_or(&[][..], |at| &key_block[at..at + 4]);
+        let fixed = &key_block[nonce_at];
         let mut block = Block::default();
         match self.suite.mode {
             Mode::Cbc(_) => {
@@ -254,18 +263,20 @@ impl Finished {
                 decrypt(key, &mut block);
                 return xor(&block, public);
             }
+            // The nonce of record 0 is the fixed part as it stands; the first block of key stream keys the tag.
+            Mode::ChaCha20 => {
+                block.copy_from_slice(sent);
+                let mut cipher = ChaCha20::new_from_slices(key, fixed).expect("32 octets and 12");
+                cipher.seek(64_u32);
+                cipher.apply_keystream(&mut block);
+                return block.into();
+            }
             // The second counter block: the first one masks the tag.
             Mode::Gcm => block.copy_from_slice(&[fixed, public, &[0, 0, 0, 2]].concat()),
             Mode::Ccm => block.copy_from_slice(&[&[2], fixed, public, &[0, 0, 1]].concat()),
         }
         encrypt(key, &mut block);
         xor(&block, sent)
-    }
-
-    fn value(&self, master: &[u8; MASTER_LEN]) -> [u8; 12] {
-        let mut value = [0; 12];
-        self.suite.prf.expand(master, &self.finished_seed, &[0], &mut value);
-        value
     }
 }
 
@@ -297,11 +308,17 @@ impl Oracle for Finished {
 
     fn try_passwords(&self, candidates: &[&[u8]]) -> Result<Option<Found>> {
         batch::raw(PSK_MAX, candidates, |psks| {
-            Ok(psks.iter().enumerate().find_map(|(index, psk)| {
-                let master = self.master(psk);
-                let decrypted = self.decrypted(&master);
+            let prf = self.suite.prf;
+            let premasters = psks.iter().map(|psk| self.premaster(psk)).collect::<Vec<_>>();
+            let premasters = premasters.iter().map(Vec::as_slice).collect::<Vec<_>>();
+            let masters = prf.expand(&premasters, &self.master_seed, self.master_blocks());
+            let masters = masters.iter().map(|master| &master[..MASTER_LEN]).collect::<Vec<_>>();
+            let key_blocks = prf.expand(&masters, &self.key_seed, &self.key_blocks);
+            Ok(key_blocks.iter().enumerate().find_map(|(index, key_block)| {
+                let decrypted = self.decrypted(key_block);
                 let value = decrypted.strip_prefix(&FINISHED_HEADER)?;
-                Found::at(index, value, &self.value(&master))
+                let expected = prf.expand(&[masters[index]], &self.finished_seed, &[0]);
+                Found::at(index, value, &expected[0][..FINISHED_LEN])
             }))
         })
     }

@@ -16,7 +16,7 @@ pub(crate) mod constants;
 #[cfg_attr(target_arch = "x86_64", path = "sha_ni.rs")]
 pub(crate) mod instructions;
 
-#[cfg(feature = "scram")]
+#[cfg(any(feature = "scram", feature = "srp"))]
 use std::num::NonZeroU32;
 
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
@@ -25,6 +25,10 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 #[cfg_attr(not(feature = "dictionary"), expect(unreachable_pub, reason = "the dictionary shows it"))]
+#[cfg_attr(
+    not(any(feature = "dictionary", feature = "scram")),
+    expect(dead_code, reason = "SRP stretches with SHA-256 alone")
+)]
 pub enum Prf {
     /// HMAC-SHA-1, outputs of 20 octets.
     HmacSha1,
@@ -55,7 +59,7 @@ impl Prf {
 ///
 /// # Panics
 /// When `out` is longer than 2^32 - 1 outputs of the hash.
-#[cfg(feature = "scram")]
+#[cfg(any(feature = "scram", feature = "srp"))]
 pub(crate) fn derive(prf: Prf, password: &[u8], salt: &[u8], iterations: NonZeroU32, out: &mut [u8]) {
     let iterations = iterations.get();
     for (index, out) in out.chunks_mut(prf.output_len()).enumerate() {
@@ -82,7 +86,7 @@ pub(crate) fn derive(prf: Prf, password: &[u8], salt: &[u8], iterations: NonZero
 pub(crate) const OPTIMISED: bool = !cfg!(debug_assertions);
 
 /// The fastest loop for one password that this processor can run.
-#[cfg(feature = "scram")]
+#[cfg(any(feature = "scram", feature = "srp"))]
 pub(crate) fn sha1(chain: &Chain<u32, 5>, iterations: u32) -> [u32; 5] {
     #[cfg(any(target_arch = "aarch64", target_arch = "x86_64"))]
     if OPTIMISED && instructions::available() {
@@ -93,7 +97,7 @@ pub(crate) fn sha1(chain: &Chain<u32, 5>, iterations: u32) -> [u32; 5] {
 }
 
 /// As [`sha1`].
-#[cfg(feature = "scram")]
+#[cfg(any(feature = "scram", feature = "srp"))]
 pub(crate) fn sha256(chain: &Chain<u32, 8>, iterations: u32) -> [u32; 8] {
     #[cfg(any(target_arch = "aarch64", target_arch = "x86_64"))]
     if OPTIMISED && instructions::available() {
@@ -104,7 +108,7 @@ pub(crate) fn sha256(chain: &Chain<u32, 8>, iterations: u32) -> [u32; 8] {
 }
 
 /// As [`sha1`].
-#[cfg(feature = "scram")]
+#[cfg(any(feature = "scram", feature = "srp"))]
 pub(crate) fn sha512(chain: &Chain<u64, 8>, iterations: u32) -> [u64; 8] {
     SHA512.iterate(chain, iterations)
 }

@@ -268,36 +268,54 @@ macro_rules! rounds1 {
     };
 }
 
-/// Rounds 16 to 79.
+/// Rounds 16 to 79; `$w` keeps the last eight quarters.
+///
+/// From round 32 on w_t is also the sum of w_t-6, w_t-16, w_t-28 and w_t-32, turned by two: none of them is of the same
+/// quarter. Where `sha1msg2` is slow (Intel, 5 cycles each) one password does not wait for it then; several
+/// fill its time, and have no registers for more.
 macro_rules! later_rounds1 {
     ($state:ident, $before:ident, $w:ident, $($quad:literal)*) => {
         $(
             for n in 0..N {
                 let w = &mut $w[n];
-                let sum = _mm_xor_si128(
-                    _mm_sha1msg1_epu32(w[$quad % 4], w[($quad + 1) % 4]),
-                    w[($quad + 2) % 4],
-                );
-                w[$quad % 4] = _mm_sha1msg2_epu32(sum, w[($quad + 3) % 4]);
+                w[$quad % 8] = if N == 1 && $quad >= 8 {
+                    let older = _mm_xor_si128(w[($quad + 4) % 8], _mm_xor_si128(w[($quad + 1) % 8], w[$quad % 8]));
+                    turned_by_2(_mm_xor_si128(
+                        _mm_alignr_epi8::<8>(w[($quad + 6) % 8], w[($quad + 7) % 8]),
+                        older,
+                    ))
+                } else {
+                    let sum = _mm_xor_si128(
+                        _mm_sha1msg1_epu32(w[($quad + 4) % 8], w[($quad + 5) % 8]),
+                        w[($quad + 6) % 8],
+                    );
+                    _mm_sha1msg2_epu32(sum, w[($quad + 7) % 8])
+                };
             }
-            rounds1!($state, $before, $quad, n => $w[n][$quad % 4]);
+            rounds1!($state, $before, $quad, n => $w[n][$quad % 8]);
         )*
     };
+}
+
+#[inline]
+#[target_feature(enable = "sse2")]
+fn turned_by_2(vector: __m128i) -> __m128i {
+    _mm_or_si128(_mm_slli_epi32::<2>(vector), _mm_srli_epi32::<30>(vector))
 }
 
 /// The compression of an output under one half of the key.
 ///
 /// An output is the first five words of the block as it stands: the state's own order is that of the message.
 #[inline]
-#[target_feature(enable = "sha,sse4.1")]
+#[target_feature(enable = "sha,sse4.1,ssse3")]
 fn sha1_output<const N: usize>(key: &[State1; N], last: [State1; N]) -> [State1; N] {
     // The length of what is hashed, 84 octets, is the lowest word of the last quarter.
     let bits = words([672, 0, 0, 0]);
     let e_alone = words([0, 0, 0, u32::MAX]);
     let none = _mm_setzero_si128();
-    let (mut state, mut before, mut w) = ([none; N], [none; N], [[none; 4]; N]);
+    let (mut state, mut before, mut w) = ([none; N], [none; N], [[none; 8]; N]);
     for n in 0..N {
-        w[n] = [last[n][0], last[n][1], none, bits];
+        w[n] = [last[n][0], last[n][1], none, bits, none, none, none, none];
         // The first four rounds take e as it is.
         let e = _mm_add_epi32(_mm_and_si128(key[n][1], e_alone), w[n][0]);
         before[n] = key[n][0];

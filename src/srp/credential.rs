@@ -1,6 +1,7 @@
 //! Verifiers: what the server stores, and how it is made.
 
 use std::fmt;
+use std::num::NonZeroU32;
 
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
@@ -10,6 +11,7 @@ use super::group::{Group, is_below, minimal};
 use super::rules;
 use crate::error::{Error, Result};
 use crate::ksf::{self, Ksf};
+use crate::pbkdf2::{self, Prf};
 use crate::prep::Preparation;
 use crate::secret::{Password, SecretBytes};
 
@@ -91,23 +93,19 @@ fn check_salt(salt: &[u8], prehash: Prehash) -> Result<()> {
     Ok(())
 }
 
-/// The first and only block of PBKDF2 (RFC 8018 section 5.2), over the SHA-256 of the password.
+/// PBKDF2 (RFC 8018 section 5.2) over the SHA-256 of the password, by the loop that the dictionary's guesses are
+/// measured against.
 fn pbkdf2_sha256(password: &[u8], salt: &[u8], iterations: u32) -> Result<Zeroizing<Vec<u8>>> {
     if iterations > PBKDF2_ITERATIONS_MAX {
         let (demanded, limit) = (iterations.into(), PBKDF2_ITERATIONS_MAX.into());
         return Err(Error::exceeds(&ksf::rules::EXCESSIVE_WORK, demanded, limit));
     }
-    if iterations == 0 {
+    let Some(iterations) = NonZeroU32::new(iterations) else {
         return Err(Error::new(&ksf::rules::BAD_PARAMETERS).about("PBKDF2"));
-    }
-    let key = Hash::Sha256.digest(&[password]);
-    let mut block = Hash::Sha256.hmac(&key, &[salt, &1_u32.to_be_bytes()]);
-    let mut sum = block.clone();
-    for _ in 1..iterations {
-        block = Hash::Sha256.hmac(&key, &[&block]);
-        sum.iter_mut().zip(block.iter()).for_each(|(sum, octet)| *sum ^= octet);
-    }
-    Ok(sum)
+    };
+    let mut out = Zeroizing::new(vec![0; PREHASH_LEN]);
+    pbkdf2::derive(Prf::HmacSha256, &Hash::Sha256.digest(&[password]), salt, iterations, &mut out);
+    Ok(out)
 }
 
 /// The stored record of one user: salt, v = g^x, and how x was made.

@@ -13,6 +13,8 @@ mod identities;
 mod in_tls;
 mod kit;
 mod net;
+#[cfg(feature = "dictionary")]
+mod recordings;
 mod robustness;
 mod slow;
 mod sockets;

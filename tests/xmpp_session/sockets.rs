@@ -42,10 +42,12 @@ enum Fate {
     Silent,
 }
 
+type Fates = dyn Fn(Who, &str) -> Fate;
+
 /// The two sessions, and what lies between them besides the servers.
 struct Net {
     pair: Pair,
-    fate: Box<dyn Fn(Who, &str) -> Fate>,
+    fate: Box<Fates>,
     links: BTreeMap<End, End>,
     dialling_ends: BTreeSet<End>,
     /// Octets on the way to an end.
@@ -304,7 +306,7 @@ impl Net {
             Who::Alice => self.pair.alice_failed(rule),
             Who::Bob => self.pair.bob_failed(rule),
         }
-        assert!(self.used.get(&who).is_none());
+        assert!(!self.used.contains_key(&who));
     }
 }
 

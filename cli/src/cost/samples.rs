@@ -8,6 +8,7 @@ use countersign::dictionary::{
 };
 use countersign::prep::Preparation;
 use countersign::registry::{self, ClientSetup, CredentialStore, Registered, ServerSetup, SharedPassword};
+use countersign::scram::ITERATIONS_MIN;
 use countersign::{BindingType, ChannelBinding, Context, Mechanism, Password, Side, Step, system_rng};
 
 use super::target::Subject;
@@ -43,20 +44,23 @@ pub(crate) fn all(mechanisms: &[String]) -> Result<Vec<Subject>, Failure> {
 fn of(row: &Registered) -> Result<Vec<Subject>, Failure> {
     let name = row.name().as_str();
     let preparation = Preparation::default();
-    let store = Arc::new(SharedPassword::new(
-        ALICE,
-        Password::new("a password that no list has"),
-        preparation,
-        system_rng(),
-    )?);
+    let store = Arc::new(shared()?);
     let mut subjects = Vec::new();
     for view in [View::Listener, View::ImpostorOfServer] {
         let transcript = exchange(row, store.clone(), view)?;
         subjects.push(Subject::new(exposure_of_transcript(&transcript, preparation)?));
     }
-    if !(name.starts_with("SCRAM-") && row.name().is_plus())
-        && let Some(record) = store.lookup(row.name(), ALICE)?
-    {
+    let is_scram = name.starts_with("SCRAM-");
+    if is_scram && row.name().is_plus() {
+        return Ok(subjects);
+    }
+    let mut stores = vec![store];
+    if is_scram {
+        // The least that RFC 5802 and RFC 7677 allow, beside the default.
+        stores.push(Arc::new(shared()?.with_scram_iterations(ITERATIONS_MIN)));
+    }
+    for store in stores {
+        let Some(record) = store.lookup(row.name(), ALICE)? else { continue };
         let mut exposure = exposure_of_record(&record, ALICE, preparation)?;
         if let Exposure::Immediate(verdict) = &mut exposure {
             name.clone_into(&mut verdict.mechanism);
@@ -64,6 +68,11 @@ fn of(row: &Registered) -> Result<Vec<Subject>, Failure> {
         subjects.push(Subject::new(exposure));
     }
     Ok(subjects)
+}
+
+fn shared() -> countersign::Result<SharedPassword> {
+    let password = Password::new("a password that no list has");
+    SharedPassword::new(ALICE, password, Preparation::default(), system_rng())
 }
 
 fn exchange(

@@ -1,4 +1,4 @@
-//! Many passwords at once: PBKDF2 and TLS 1.3's binder on all the lanes that the processor has.
+//! Many passwords at once: PBKDF2, TLS 1.3's binder and TLS 1.2's PRF on all the lanes that the processor has.
 //!
 //! Every kernel does the same thing, the iterations of as many chains as it has lanes; `engines` lists those that this
 //! processor can run. Which of them runs a batch follows from the times in that list and from how
@@ -16,9 +16,11 @@ mod vector;
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
-mod binder;
+mod hmac;
+mod tls;
 
-pub use binder::{hmac_sha256_many, tls13_binder_many};
+pub use hmac::hmac_sha256_many;
+pub use tls::{PRF_OUTPUTS_MAX, PrfOutputs, tls12_prf_many, tls13_binder_many};
 
 pub use crate::pbkdf2::Prf;
 #[cfg(any(target_arch = "aarch64", target_arch = "x86_64"))]
@@ -31,22 +33,62 @@ use crate::pbkdf2::{Chain, Hash, OPTIMISED, SHA1, SHA256, SHA512, Word, put_word
 /// `out` is cleared first.
 pub fn pbkdf2_many(prf: Prf, passwords: &[&[u8]], salt: &[u8], iterations: u32, out: &mut Vec<[u8; 64]>) {
     out.clear();
-    out.reserve(passwords.len());
     match prf {
-        Prf::HmacSha1 => many(&SHA1, &sha1_engines(OPTIMISED), passwords, salt, iterations, out),
-        Prf::HmacSha256 => many(&SHA256, &sha256_engines(OPTIMISED), passwords, salt, iterations, out),
-        Prf::HmacSha512 => many(&SHA512, &sha512_engines(OPTIMISED), passwords, salt, iterations, out),
+        Prf::HmacSha1 => many(&SHA1, &usable(SHA1_ENGINES), passwords, salt, iterations, out),
+        Prf::HmacSha256 => many(&SHA256, &usable(SHA256_ENGINES), passwords, salt, iterations, out),
+        Prf::HmacSha512 => many(&SHA512, &usable(SHA512_ENGINES), passwords, salt, iterations, out),
     }
 }
 
-/// What [`pbkdf2_many`] runs on here when there are enough passwords, for reports: "SHA-NI x2", "ARMv8 x2", "AVX2 x8",
-/// "AVX-512 x16" or "portable".
+/// What [`pbkdf2_many`] runs on here when there are enough passwords, for reports: one of [`kernels`].
 #[must_use]
 pub fn kernel(prf: Prf) -> &'static str {
     match prf {
-        Prf::HmacSha1 => best(&sha1_engines(OPTIMISED), usize::MAX).name,
-        Prf::HmacSha256 => best(&sha256_engines(OPTIMISED), usize::MAX).name,
-        Prf::HmacSha512 => best(&sha512_engines(OPTIMISED), usize::MAX).name,
+        Prf::HmacSha1 => best(&usable(SHA1_ENGINES), usize::MAX).name,
+        Prf::HmacSha256 => best(&usable(SHA256_ENGINES), usize::MAX).name,
+        Prf::HmacSha512 => best(&usable(SHA512_ENGINES), usize::MAX).name,
+    }
+}
+
+/// Those that this processor can run, with their numbers of passwords: "portable", "SHA-NI x2", "ARMv8 x2", "AVX2 x8",
+/// "AVX-512 x16" and the like.
+#[must_use]
+pub fn kernels(prf: Prf) -> Vec<(&'static str, usize)> {
+    fn of<W: Word, const S: usize>(engines: &[Engine<W, S>]) -> Vec<(&'static str, usize)> {
+        let available = engines.iter().filter(|engine| (engine.available)());
+        available.map(|engine| (engine.name, engine.lanes)).collect()
+    }
+    match prf {
+        Prf::HmacSha1 => of(SHA1_ENGINES),
+        Prf::HmacSha256 => of(SHA256_ENGINES),
+        Prf::HmacSha512 => of(SHA512_ENGINES),
+    }
+}
+
+/// As [`pbkdf2_many`] on one of [`kernels`] alone, for measurements.
+///
+/// # Panics
+/// When it is none of them.
+pub fn pbkdf2_many_on(
+    kernel: &str,
+    prf: Prf,
+    passwords: &[&[u8]],
+    salt: &[u8],
+    iterations: u32,
+    out: &mut Vec<[u8; 64]>,
+) {
+    fn named<'a, W: Word, const S: usize>(
+        kernel: &str,
+        engines: &'a [Engine<W, S>],
+    ) -> [&'a Engine<W, S>; 1] {
+        let engine = engines.iter().find(|engine| engine.name == kernel && (engine.available)());
+        [engine.expect("one of the processor's kernels")]
+    }
+    out.clear();
+    match prf {
+        Prf::HmacSha1 => many(&SHA1, &named(kernel, SHA1_ENGINES), passwords, salt, iterations, out),
+        Prf::HmacSha256 => many(&SHA256, &named(kernel, SHA256_ENGINES), passwords, salt, iterations, out),
+        Prf::HmacSha512 => many(&SHA512, &named(kernel, SHA512_ENGINES), passwords, salt, iterations, out),
     }
 }
 
@@ -54,21 +96,79 @@ pub fn kernel(prf: Prf) -> &'static str {
 struct Engine<W: Word, const S: usize> {
     name: &'static str,
     lanes: usize,
-    /// Time of an iteration, however many lanes are filled; only the proportions count.
-    time: u32,
+    /// Nanoseconds for an iteration, however many lanes are filled; only the proportions count.
+    time: f64,
+    available: fn() -> bool,
     iterate: Iterate<W, S>,
 }
 
 type Iterate<W, const S: usize> = fn(&[Chain<W, S>], u32, &mut [[W; S]]);
 
+impl<W: Word, const S: usize> Engine<W, S> {
+    const fn new(
+        name: &'static str,
+        lanes: usize,
+        time: f64,
+        available: fn() -> bool,
+        iterate: Iterate<W, S>,
+    ) -> Self {
+        Self { name, lanes, time, available, iterate }
+    }
+}
+
+// The times are those of `cargo bench --bench dictionary -- kernels` on one core of a Xeon with AVX-512.
+
+static SHA1_ENGINES: &[Engine<u32, 5>] = &[
+    Engine::new("portable", 1, 87.9, || true, sha1_alone),
+    #[cfg(target_arch = "x86_64")]
+    Engine::new("AVX-512 x16", 16, 191.1, avx512::available, avx512::sha1::iterate),
+    #[cfg(target_arch = "x86_64")]
+    Engine::new("AVX2 x8", 8, 252.1, avx2::available, avx2::sha1::iterate),
+    #[cfg(any(target_arch = "aarch64", target_arch = "x86_64"))]
+    Engine::new(instructions::NAMES[0], 1, 62.2, instructions::available, sha1_abreast::<1>),
+    #[cfg(any(target_arch = "aarch64", target_arch = "x86_64"))]
+    Engine::new(instructions::NAMES[1], 2, 105.1, instructions::available, sha1_abreast::<2>),
+    #[cfg(any(target_arch = "aarch64", target_arch = "x86_64"))]
+    Engine::new(instructions::NAMES[2], 3, 167.9, instructions::available, sha1_abreast::<3>),
+];
+
+/// A third stream through the SHA instructions gains nothing: the registers do not suffice.
+static SHA256_ENGINES: &[Engine<u32, 8>] = &[
+    Engine::new("portable", 1, 88.5, || true, sha256_alone),
+    #[cfg(target_arch = "x86_64")]
+    Engine::new("AVX-512 x16", 16, 433.6, avx512::available, avx512::sha256::iterate),
+    #[cfg(target_arch = "x86_64")]
+    Engine::new("AVX2 x8", 8, 568.9, avx2::available, avx2::sha256::iterate),
+    #[cfg(any(target_arch = "aarch64", target_arch = "x86_64"))]
+    Engine::new(instructions::NAMES[0], 1, 72.8, instructions::available, sha256_abreast::<1>),
+    #[cfg(any(target_arch = "aarch64", target_arch = "x86_64"))]
+    Engine::new(instructions::NAMES[1], 2, 117.7, instructions::available, sha256_abreast::<2>),
+];
+
+static SHA512_ENGINES: &[Engine<u64, 8>] = &[
+    Engine::new("portable", 1, 378.3, || true, sha512_alone),
+    #[cfg(target_arch = "x86_64")]
+    Engine::new("AVX-512 x8", 8, 558.6, avx512::available, avx512::sha512::iterate),
+    #[cfg(target_arch = "x86_64")]
+    Engine::new("AVX2 x4", 4, 703.5, avx2::available, avx2::sha512::iterate),
+];
+
+/// Those that may be chosen here; the portable one is always among them.
+fn usable<W: Word, const S: usize>(engines: &'static [Engine<W, S>]) -> Vec<&'static Engine<W, S>> {
+    let (portable, others) = engines.split_at(1);
+    let others = others.iter().filter(|engine| OPTIMISED && (engine.available)());
+    portable.iter().chain(others).collect()
+}
+
 fn many<W: Word, const S: usize, const B: usize>(
     hash: &Hash<W, S, B>,
-    engines: &[Engine<W, S>],
+    engines: &[&Engine<W, S>],
     mut passwords: &[&[u8]],
     salt: &[u8],
     iterations: u32,
     out: &mut Vec<[u8; 64]>,
 ) {
+    out.reserve(passwords.len());
     let message = hash.message(salt, 1);
     let (mut chains, mut sums) = (Vec::new(), Vec::new());
     while !passwords.is_empty() {
@@ -89,87 +189,10 @@ fn many<W: Word, const S: usize, const B: usize>(
 }
 
 /// The engine that spends least on each of so many passwords.
-fn best<W: Word, const S: usize>(engines: &[Engine<W, S>], passwords: usize) -> &Engine<W, S> {
-    let cost = |engine: &&Engine<W, S>| {
-        let filled = engine.lanes.min(passwords).max(1);
-        u64::from(engine.time) * 1000 / filled as u64
-    };
-    engines.iter().min_by_key(cost).expect("the portable one is always there")
-}
-
-/// With `kernels` those of our own too, as far as the processor can run them.
-///
-/// Times were measured on one core of a Xeon with AVX-512, each kernel in turn, in units of 0.1 ns.
-fn sha1_engines(kernels: bool) -> Vec<Engine<u32, 5>> {
-    let mut engines = vec![Engine { name: "portable", lanes: 1, time: 949, iterate: sha1_alone }];
-    #[cfg(target_arch = "x86_64")]
-    if kernels {
-        if avx512::available() {
-            engines.push(Engine {
-                name: "AVX-512 x16",
-                lanes: 16,
-                time: 2154,
-                iterate: avx512::sha1::iterate,
-            });
-        }
-        if avx2::available() {
-            engines.push(Engine { name: "AVX2 x8", lanes: 8, time: 2753, iterate: avx2::sha1::iterate });
-        }
-    }
-    #[cfg(any(target_arch = "aarch64", target_arch = "x86_64"))]
-    if kernels && instructions::available() {
-        use instructions::NAMES;
-        engines.push(Engine { name: NAMES[0], lanes: 1, time: 738, iterate: sha1_abreast::<1> });
-        engines.push(Engine { name: NAMES[1], lanes: 2, time: 1139, iterate: sha1_abreast::<2> });
-        engines.push(Engine { name: NAMES[2], lanes: 3, time: 1827, iterate: sha1_abreast::<3> });
-    }
-    engines
-}
-
-/// As [`sha1_engines`]. A third stream through the SHA instructions gains nothing: the registers do not suffice.
-fn sha256_engines(kernels: bool) -> Vec<Engine<u32, 8>> {
-    let mut engines = vec![Engine { name: "portable", lanes: 1, time: 972, iterate: sha256_alone }];
-    #[cfg(target_arch = "x86_64")]
-    if kernels {
-        if avx512::available() {
-            engines.push(Engine {
-                name: "AVX-512 x16",
-                lanes: 16,
-                time: 4632,
-                iterate: avx512::sha256::iterate,
-            });
-        }
-        if avx2::available() {
-            engines.push(Engine { name: "AVX2 x8", lanes: 8, time: 6234, iterate: avx2::sha256::iterate });
-        }
-    }
-    #[cfg(any(target_arch = "aarch64", target_arch = "x86_64"))]
-    if kernels && instructions::available() {
-        use instructions::NAMES;
-        engines.push(Engine { name: NAMES[0], lanes: 1, time: 806, iterate: sha256_abreast::<1> });
-        engines.push(Engine { name: NAMES[1], lanes: 2, time: 1266, iterate: sha256_abreast::<2> });
-    }
-    engines
-}
-
-/// As [`sha1_engines`].
-fn sha512_engines(kernels: bool) -> Vec<Engine<u64, 8>> {
-    let mut engines = vec![Engine { name: "portable", lanes: 1, time: 4100, iterate: sha512_alone }];
-    #[cfg(target_arch = "x86_64")]
-    if kernels {
-        if avx512::available() {
-            engines.push(Engine {
-                name: "AVX-512 x8",
-                lanes: 8,
-                time: 5828,
-                iterate: avx512::sha512::iterate,
-            });
-        }
-        if avx2::available() {
-            engines.push(Engine { name: "AVX2 x4", lanes: 4, time: 7692, iterate: avx2::sha512::iterate });
-        }
-    }
-    engines
+fn best<'a, W: Word, const S: usize>(engines: &[&'a Engine<W, S>], passwords: usize) -> &'a Engine<W, S> {
+    let cost = |engine: &Engine<W, S>| engine.time / engine.lanes.min(passwords).max(1) as f64;
+    let cheaper = |a: &&&Engine<W, S>, b: &&&Engine<W, S>| cost(a).total_cmp(&cost(b));
+    engines.iter().min_by(cheaper).expect("the portable one is always there")
 }
 
 fn sha1_alone(chains: &[Chain<u32, 5>], iterations: u32, out: &mut [[u32; 5]]) {

@@ -3,7 +3,7 @@
 use digest::Digest;
 use proptest::prelude::*;
 
-use super::binder::Kernel;
+use super::hmac::Kernel;
 use super::*;
 use crate::pbkdf2::padded;
 
@@ -34,9 +34,13 @@ fn expected<W: Word, const S: usize, const B: usize>(
     sums.collect()
 }
 
+fn available<W: Word, const S: usize>(engines: &[Engine<W, S>]) -> Vec<&Engine<W, S>> {
+    engines.iter().filter(|engine| (engine.available)()).collect()
+}
+
 /// Runs each kernel alone with every number of passwords from one to more than three batches.
-fn each_kernel<W: Word, const S: usize, const B: usize>(hash: &Hash<W, S, B>, engines: Vec<Engine<W, S>>) {
-    for engine in engines {
+fn each_kernel<W: Word, const S: usize, const B: usize>(hash: &Hash<W, S, B>, engines: &[Engine<W, S>]) {
+    for engine in available(engines) {
         let name = engine.name;
         let lanes = engine.lanes;
         for count in 1..=3 * lanes + 1 {
@@ -44,7 +48,7 @@ fn each_kernel<W: Word, const S: usize, const B: usize>(hash: &Hash<W, S, B>, en
             let iterations = (count % 5) as u32;
             let salt = vec![0x5a; (13 * count) % 201];
             let mut out = Vec::new();
-            many(hash, std::slice::from_ref(&engine), &slices(&owned), &salt, iterations, &mut out);
+            many(hash, &[engine], &slices(&owned), &salt, iterations, &mut out);
             assert_eq!(out, expected(hash, &slices(&owned), &salt, iterations), "{name}, {count} passwords");
         }
     }
@@ -52,17 +56,17 @@ fn each_kernel<W: Word, const S: usize, const B: usize>(hash: &Hash<W, S, B>, en
 
 #[test]
 fn each_kernel_of_sha1_agrees_with_the_portable_loop() {
-    each_kernel(&SHA1, sha1_engines(true));
+    each_kernel(&SHA1, SHA1_ENGINES);
 }
 
 #[test]
 fn each_kernel_of_sha256_agrees_with_the_portable_loop() {
-    each_kernel(&SHA256, sha256_engines(true));
+    each_kernel(&SHA256, SHA256_ENGINES);
 }
 
 #[test]
 fn each_kernel_of_sha512_agrees_with_the_portable_loop() {
-    each_kernel(&SHA512, sha512_engines(true));
+    each_kernel(&SHA512, SHA512_ENGINES);
 }
 
 proptest! {
@@ -81,11 +85,11 @@ proptest! {
         prop_assert_eq!(&out, &expected(&SHA256, &passwords, &salt, iterations));
         pbkdf2_many(Prf::HmacSha512, &passwords, &salt, iterations, &mut out);
         prop_assert_eq!(&out, &expected(&SHA512, &passwords, &salt, iterations));
-        many(&SHA1, &sha1_engines(true), &passwords, &salt, iterations, { out.clear(); &mut out });
+        many(&SHA1, &available(SHA1_ENGINES), &passwords, &salt, iterations, { out.clear(); &mut out });
         prop_assert_eq!(&out, &expected(&SHA1, &passwords, &salt, iterations));
-        many(&SHA256, &sha256_engines(true), &passwords, &salt, iterations, { out.clear(); &mut out });
+        many(&SHA256, &available(SHA256_ENGINES), &passwords, &salt, iterations, { out.clear(); &mut out });
         prop_assert_eq!(&out, &expected(&SHA256, &passwords, &salt, iterations));
-        many(&SHA512, &sha512_engines(true), &passwords, &salt, iterations, { out.clear(); &mut out });
+        many(&SHA512, &available(SHA512_ENGINES), &passwords, &salt, iterations, { out.clear(); &mut out });
         prop_assert_eq!(&out, &expected(&SHA512, &passwords, &salt, iterations));
     }
 }
@@ -110,9 +114,18 @@ fn no_passwords_give_no_outputs() {
 #[test]
 fn the_kernel_of_a_batch_is_the_one_that_is_named() {
     for prf in Prf::ALL {
-        assert!(!kernel(prf).is_empty());
+        let known = kernels(prf);
+        assert!(known.iter().any(|(name, _)| *name == kernel(prf)));
+        assert_eq!(known[0], ("portable", 1));
+        let owned = passwords(5, 1);
+        let (mut all, mut alone) = (Vec::new(), Vec::new());
+        pbkdf2_many(prf, &slices(&owned), b"salt", 3, &mut all);
+        for (name, _) in known {
+            pbkdf2_many_on(name, prf, &slices(&owned), b"salt", 3, &mut alone);
+            assert_eq!(alone, all, "{name}");
+        }
     }
-    let engines = sha256_engines(true);
+    let engines = available(SHA256_ENGINES);
     assert!(best(&engines, usize::MAX).lanes >= best(&engines, 1).lanes);
     assert_eq!(best(&engines, 1).lanes, 1);
 }
@@ -144,7 +157,7 @@ fn hmac_of_every_length_agrees_with_the_definition() {
             let each = keys.iter().zip(&messages).map(|(key, message)| hmac_by_definition(key, message));
             let each = each.collect::<Vec<_>>();
             let mut out = Vec::new();
-            binder::hmacs(&slices(&keys), &slices(&messages), &mut out, |_| kernel);
+            hmac::hmacs(&slices(&keys), &slices(&messages), &mut out, |_| kernel);
             assert_eq!(out, each, "{kernel:?}");
             hmac_sha256_many(&slices(&keys), &slices(&messages), &mut out);
             assert_eq!(out, each);
@@ -170,9 +183,39 @@ fn a_binder_is_the_chain_of_rfc_8446() {
             });
             let each = each.collect::<Vec<_>>();
             let mut out = Vec::new();
-            binder::binders(&slices(&psks), &transcript, &mut out, |_| kernel);
+            tls::binders(&slices(&psks), &transcript, &mut out, |_| kernel);
             assert_eq!(out, each, "{kernel:?}");
             tls13_binder_many(&slices(&psks), &transcript, &mut out);
+            assert_eq!(out, each);
+        }
+    }
+}
+
+#[test]
+fn the_prf_of_tls12_is_that_of_rfc_5246() {
+    // Seeds around the ends of blocks, alone and behind an A(i) of 32 octets.
+    for (kernel, seed_len) in
+        compressions().into_iter().flat_map(|k| [13, 23, 24, 55, 56, 77].map(|len| (k, len)))
+    {
+        let seed = vec![0x3c; seed_len];
+        for (count, needed) in [(0, &[0][..]), (1, &[1]), (3, &[0, 1]), (17, &[0, 2, 4]), (40, &[])] {
+            let secrets = passwords(count, seed_len);
+            let each = secrets.iter().map(|secret| {
+                let (mut outputs, mut a) = ([0; 32 * PRF_OUTPUTS_MAX], seed.clone());
+                for number in 0..PRF_OUTPUTS_MAX {
+                    a = hmac_by_definition(secret, &a).to_vec();
+                    if needed.contains(&number) {
+                        let output = hmac_by_definition(secret, &[&a[..], &seed].concat());
+                        outputs[32 * number..][..32].copy_from_slice(&output);
+                    }
+                }
+                outputs
+            });
+            let each = each.collect::<Vec<_>>();
+            let mut out = Vec::new();
+            tls::expansions(&slices(&secrets), &seed, needed, &mut out, |_| kernel);
+            assert_eq!(out, each, "{kernel:?}, seed of {seed_len}");
+            tls12_prf_many(&slices(&secrets), &seed, needed, &mut out);
             assert_eq!(out, each);
         }
     }

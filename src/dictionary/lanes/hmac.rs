@@ -1,4 +1,4 @@
-//! HMAC-SHA-256 under many keys, and the chain of it that checks a guess at a TLS 1.3 external PSK.
+//! HMAC-SHA-256 under many keys, and its parts for longer chains.
 
 use std::ops::Range;
 
@@ -10,40 +10,7 @@ use crate::pbkdf2::instructions;
 use crate::pbkdf2::{OPTIMISED, SHA256, Word};
 
 /// Octets of a block of SHA-256.
-const BLOCK: usize = 64;
-
-/// SHA-256 of nothing: the transcript that RFC 8446 section 7.1 derives binder_key over.
-const EMPTY_HASH: [u8; 32] = [
-    0xe3, 0xb0, 0xc4, 0x42, 0x98, 0xfc, 0x1c, 0x14, 0x9a, 0xfb, 0xf4, 0xc8, 0x99, 0x6f, 0xb9, 0x24, 0x27,
-    0xae, 0x41, 0xe4, 0x64, 0x9b, 0x93, 0x4c, 0xa4, 0x95, 0x99, 0x1b, 0x78, 0x52, 0xb8, 0x55,
-];
-
-/// The binder that TLS 1.3 computes from each of the external PSKs (RFC 8446 section 4.2.11.2), with SHA-256;
-/// `transcript_hash` is the hash of the ClientHello up to its binders. `out` is cleared first.
-///
-/// A PSK of up to 55 octets costs 14 compressions.
-pub fn tls13_binder_many(psks: &[&[u8]], transcript_hash: &[u8; 32], out: &mut Vec<[u8; 32]>) {
-    binders(psks, transcript_hash, out, Kernel::best);
-}
-
-pub(super) fn binders(
-    psks: &[&[u8]],
-    transcript_hash: &[u8; 32],
-    out: &mut Vec<[u8; 32]>,
-    kernel: impl Fn(usize) -> Kernel,
-) {
-    // HkdfLabel of RFC 8446 section 7.1, and the counter of HKDF's first output.
-    let ext_binder = [&[0, 32, 16][..], b"tls13 ext binder", &[32], &EMPTY_HASH, &[1]].concat();
-    let finished = [&[0, 32, 14][..], b"tls13 finished", &[0, 1]].concat();
-    out.clear();
-    let mut binders = Binders {
-        psks,
-        early: SHA256.key_states(&[0; 32]),
-        messages: [&ext_binder[..], &finished, transcript_hash].map(|message| block(message, BLOCK, 0)),
-        out,
-    };
-    in_batches(&mut binders, psks.len(), kernel);
-}
+pub(super) const BLOCK: usize = 64;
 
 /// HMAC-SHA-256 of `messages[i]` under `keys[i]`. `out` is cleared first.
 ///
@@ -67,7 +34,7 @@ pub(super) fn hmacs(
 }
 
 /// One compression in each lane.
-type Compress<const LANES: usize> = fn(&mut Columns<u32, LANES, 8>, &Columns<u32, LANES, 16>);
+pub(super) type Compress<const LANES: usize> = fn(&mut Columns<u32, LANES, 8>, &Columns<u32, LANES, 16>);
 
 /// The kernels for one compression.
 #[derive(Clone, Copy, Debug)]
@@ -84,7 +51,7 @@ pub(super) enum Kernel {
 
 impl Kernel {
     /// The one to take when so many keys are left: the widest that they fill to a good part.
-    fn best(left: usize) -> Self {
+    pub(super) fn best(left: usize) -> Self {
         if !OPTIMISED {
             return Self::Alone;
         }
@@ -106,13 +73,13 @@ impl Kernel {
 }
 
 /// What can be done on any number of lanes.
-trait Work {
+pub(super) trait Work {
     /// Does the part, which is no longer than there are lanes.
     fn batch<const LANES: usize>(&mut self, compress: Compress<LANES>, part: Range<usize>);
 }
 
 /// Does all the work in batches, each on the kernel chosen for how much is left.
-fn in_batches(work: &mut impl Work, len: usize, kernel: impl Fn(usize) -> Kernel) {
+pub(super) fn in_batches(work: &mut impl Work, len: usize, kernel: impl Fn(usize) -> Kernel) {
     let mut at = 0;
     while at < len {
         let kernel = kernel(len - at);
@@ -143,31 +110,6 @@ fn compress_alone(state: &mut Columns<u32, 1, 8>, block: &Columns<u32, 1, 16>) {
     *state = words.map(|word| [word]);
 }
 
-struct Binders<'a> {
-    psks: &'a [&'a [u8]],
-    /// After the key of HKDF-Extract without a salt.
-    early: ([u32; 8], [u32; 8]),
-    /// What the second, third and fourth HMAC hash.
-    messages: [[u8; BLOCK]; 3],
-    out: &'a mut Vec<[u8; 32]>,
-}
-
-impl Work for Binders<'_> {
-    fn batch<const LANES: usize>(&mut self, compress: Compress<LANES>, part: Range<usize>) {
-        let psks = &self.psks[part];
-        let (inner, outer) = self.early;
-        let inner = hash_all(compress, everywhere(inner), psks);
-        let mut key = finish(compress, inner, everywhere(outer));
-        for message in &self.messages {
-            let (mut inner, outer) = key_states(compress, &padded_key(&key));
-            let words = words(message);
-            compress(&mut inner, &everywhere(words));
-            key = finish(compress, inner, outer);
-        }
-        put_all(self.out, &key, psks.len());
-    }
-}
-
 struct Hmacs<'a> {
     keys: &'a [&'a [u8]],
     messages: &'a [&'a [u8]],
@@ -187,7 +129,7 @@ impl Work for Hmacs<'_> {
 }
 
 /// The states of HMAC after its two blocks of key.
-fn key_states<const LANES: usize>(
+pub(super) fn key_states<const LANES: usize>(
     compress: Compress<LANES>,
     key: &Columns<u32, LANES, 16>,
 ) -> (Columns<u32, LANES, 8>, Columns<u32, LANES, 8>) {
@@ -200,7 +142,7 @@ fn key_states<const LANES: usize>(
 }
 
 /// The inner hashes of HMAC, from the states after the key.
-fn hash_all<const LANES: usize>(
+pub(super) fn hash_all<const LANES: usize>(
     compress: Compress<LANES>,
     mut state: Columns<u32, LANES, 8>,
     messages: &[&[u8]],
@@ -223,7 +165,7 @@ fn hash_all<const LANES: usize>(
 }
 
 /// The outer hash of HMAC over the inner one.
-fn finish<const LANES: usize>(
+pub(super) fn finish<const LANES: usize>(
     compress: Compress<LANES>,
     inner: Columns<u32, LANES, 8>,
     mut outer: Columns<u32, LANES, 8>,
@@ -236,17 +178,19 @@ fn finish<const LANES: usize>(
 }
 
 /// A hash and zeros up to the length of a block.
-fn padded_key<const LANES: usize>(hash: &Columns<u32, LANES, 8>) -> Columns<u32, LANES, 16> {
+pub(super) fn padded_key<const LANES: usize>(hash: &Columns<u32, LANES, 8>) -> Columns<u32, LANES, 16> {
     let mut columns = [[0; LANES]; 16];
     columns[..8].copy_from_slice(hash);
     columns
 }
 
-fn everywhere<const LANES: usize, const WORDS: usize>(words: [u32; WORDS]) -> Columns<u32, LANES, WORDS> {
+pub(super) fn everywhere<const LANES: usize, const WORDS: usize>(
+    words: [u32; WORDS],
+) -> Columns<u32, LANES, WORDS> {
     words.map(|word| [word; LANES])
 }
 
-fn put<const LANES: usize, const WORDS: usize>(
+pub(super) fn put<const LANES: usize, const WORDS: usize>(
     columns: &mut Columns<u32, LANES, WORDS>,
     lane: usize,
     words: [u32; WORDS],
@@ -256,23 +200,30 @@ fn put<const LANES: usize, const WORDS: usize>(
     }
 }
 
-fn put_all<const LANES: usize>(out: &mut Vec<[u8; 32]>, hashes: &Columns<u32, LANES, 8>, len: usize) {
-    out.extend((0..len).map(|lane| {
-        let mut octets = [0; 32];
-        for (place, row) in octets.chunks_exact_mut(4).zip(hashes) {
-            row[lane].put(place);
-        }
-        octets
-    }));
+pub(super) fn put_all<const LANES: usize>(
+    out: &mut Vec<[u8; 32]>,
+    hashes: &Columns<u32, LANES, 8>,
+    len: usize,
+) {
+    out.extend((0..len).map(|lane| octets(hashes, lane)));
+}
+
+/// The hash in one of the lanes.
+pub(super) fn octets<const LANES: usize>(hashes: &Columns<u32, LANES, 8>, lane: usize) -> [u8; 32] {
+    let mut octets = [0; 32];
+    for (place, row) in octets.chunks_exact_mut(4).zip(hashes) {
+        row[lane].put(place);
+    }
+    octets
 }
 
 /// Blocks of a message of so many octets, with the end mark and the length.
-fn blocks(len: usize) -> usize {
+pub(super) fn blocks(len: usize) -> usize {
     (len + 1 + 8).div_ceil(BLOCK)
 }
 
 /// One of the blocks of a message, before which so many octets were hashed.
-fn block(message: &[u8], before: usize, index: usize) -> [u8; BLOCK] {
+pub(super) fn block(message: &[u8], before: usize, index: usize) -> [u8; BLOCK] {
     let mut block = [0; BLOCK];
     let rest = message.get(index * BLOCK..).unwrap_or_default();
     let here = &rest[..rest.len().min(BLOCK)];
@@ -286,7 +237,7 @@ fn block(message: &[u8], before: usize, index: usize) -> [u8; BLOCK] {
     block
 }
 
-fn words(block: &[u8; BLOCK]) -> [u32; 16] {
+pub(super) fn words(block: &[u8; BLOCK]) -> [u32; 16] {
     let (words, _) = block.as_chunks();
     std::array::from_fn(|i| u32::from_be_bytes(words[i]))
 }
