@@ -5,7 +5,7 @@ use std::time::Duration;
 use countersign::error::{Error, ErrorKind};
 use countersign::secret::Password;
 use countersign::xmpp::session::rules;
-use countersign::xmpp::{Event, InitiatorConfig, Limits, ns};
+use countersign::xmpp::{Element, Event, InitiatorConfig, Limits, ns};
 
 use crate::kit::*;
 
@@ -112,22 +112,23 @@ fn session_terminate_at_any_stanza() {
     }
 }
 
+/// Another octet near the end of a block.
+fn garbled(stanza: &Element) -> Element {
+    let text = String::from_utf8(countersign::xmpp::stream::to_octets(stanza).unwrap()).unwrap();
+    let at = text.find("</data>").unwrap() - 12;
+    let other = if &text[at..=at] == "A" { "B" } else { "A" };
+    xml(&format!("{}{other}{}", &text[..at], &text[at + 1..]))
+}
+
 #[test]
 fn garbled_octets_in_any_block_of_the_handshake() {
     // Every block of both sides in turn, over real TLS.
     for victim in [From::Alice, From::Bob] {
         for block in 0..3 {
             let mut pair = Pair::with(alice_config(), bob_config(), rustls).edited(move |sender, stanza| {
-                let text = String::from_utf8(countersign::xmpp::stream::to_octets(&stanza).unwrap()).unwrap();
-                let marked = text.contains(&format!("seq='{block}'")) && sender == victim;
-                match text.find("</data>") {
-                    Some(end) if marked => {
-                        let at = end - 12;
-                        let other = if &text[at..=at] == "A" { "B" } else { "A" };
-                        vec![xml(&format!("{}{other}{}", &text[..at], &text[at + 1..]))]
-                    }
-                    _ => vec![stanza],
-                }
+                let data = stanza.get_child("data", ns::IBB);
+                let marked = data.is_some_and(|data| data.attr("seq") == Some(&block.to_string()));
+                vec![if marked && sender == victim { garbled(&stanza) } else { stanza }]
             });
             pair.run();
             for (side, events) in [From::Alice, From::Bob].into_iter().zip(&pair.events) {
@@ -139,6 +140,22 @@ fn garbled_octets_in_any_block_of_the_handshake() {
             }
         }
     }
+}
+
+#[test]
+fn garbled_octets_after_our_own_close_notify() {
+    // Bob has closed TLS when Alice's close_notify comes, in her second block from here on.
+    let mut blocks = 0;
+    let mut pair =
+        Pair::with(alice_config(), bob_config(), rustls).established().edited(move |from, stanza| {
+            let is_block = from == From::Alice && stanza.get_child("data", ns::IBB).is_some();
+            blocks += usize::from(is_block);
+            vec![if is_block && blocks == 2 { garbled(&stanza) } else { stanza }]
+        });
+    pair.alice.close();
+    pair.run();
+    assert!(ending(&pair.events[0]).is_none());
+    assert!(ending(&pair.events[1]).is_some(), "{:?}", pair.events[1]);
 }
 
 #[test]
