@@ -161,10 +161,10 @@ fn expand_sha384(secret: &[u8], seed: &[u8], needed: &[usize]) -> PrfOutputs {
     let mut number = 0;
     for &wanted in needed {
         while number < wanted {
-            a = keyed.clone().chain_update(&a).finalize().into_bytes();
+            a = keyed.clone().chain_update(a).finalize().into_bytes();
             number += 1;
         }
-        let output = keyed.clone().chain_update(&a).chain_update(seed).finalize().into_bytes();
+        let output = keyed.clone().chain_update(a).chain_update(seed).finalize().into_bytes();
         let place = outputs[number * output.len()..].iter_mut();
         place.zip(&output).for_each(|(place, octet)| *place = *octet);
     }

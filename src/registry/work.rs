@@ -13,8 +13,9 @@ pub struct Work {
 impl Work {
     /// With this iteration count for SCRAM.
     #[must_use]
-    pub fn with_iterations(self, iterations: u32) -> Self {
-        Self { iterations: Some(iterations), ..self }
+    pub fn with_iterations(mut self, iterations: u32) -> Self {
+        self.iterations = Some(iterations);
+        self
     }
 
     /// With this password hash for SPAKE2+, OPAQUE and SRP.
