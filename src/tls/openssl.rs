@@ -12,6 +12,7 @@ use openssl::ssl::{
     ErrorCode, Ssl, SslContext, SslContextBuilder, SslMethod, SslOptions, SslSessionCacheMode, SslStream,
     SslVerifyMode, SslVersion,
 };
+use openssl_sys::ERR_GET_LIB;
 
 use super::ffi::{self, Answers};
 use super::{Endpoint, Handshake, Negotiated, TlsMechanism, Tunnel, UNREAD_MAX, Verified, rules};
@@ -306,7 +307,7 @@ impl OpensslEndpoint {
         }
         let errors = error.ssl_error().map_or(&[][..], |stack| stack.errors());
         // A cipher that failed may stand before what TLS makes of it.
-        let of_tls = errors.iter().find(|error| error.library_code() == ERR_LIB_SSL);
+        let of_tls = errors.iter().find(|error| ERR_GET_LIB(error.code()) == ERR_LIB_SSL);
         let Some(found) = of_tls else {
             let text = errors.first().and_then(|error| error.reason()).unwrap_or("no reason given");
             return Error::new(&rules::HANDSHAKE).about(text);

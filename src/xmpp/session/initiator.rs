@@ -53,10 +53,11 @@ impl State {
         tools: &mut Tools<'_>,
     ) -> Result<(Self, Vec<u8>)> {
         let mut octets = header(&party.own, &party.peer);
-        let early = party.profile == Profile::Sasl2 && party.policy.select(&party.announced).is_ok();
-        let plan = if early {
+        let early = party.policy.select(&party.announced).ok().filter(|_| party.profile == Profile::Sasl2);
+        let plan = if let Some(selection) = early {
             let announced = party.announced.clone();
-            let (state, auth) = party.authenticate(Profile::Sasl2, announced.clone(), binding, tools)?;
+            let (state, auth) =
+                party.authenticate(Profile::Sasl2, selection, announced.clone(), binding, tools)?;
             octets.extend(auth);
             Plan::Compare(announced, state)
         } else {
@@ -145,20 +146,21 @@ impl Party {
             (Profile::Sasl2, Some(sasl2)) => sasl2.mechanisms,
             _ => features.mechanisms,
         };
-        let (state, auth) = self.authenticate(profile, mechanisms, binding, tools)?;
+        let selection = self.policy.select(&mechanisms)?;
+        let (state, auth) = self.authenticate(profile, selection, mechanisms, binding, tools)?;
         Ok(Next::Wait(State::Reply(state), auth))
     }
 
-    /// Chooses from these mechanisms and begins.
+    /// Begins with what was chosen from these mechanisms.
     fn authenticate(
         self,
         profile: Profile,
+        selection: Selection,
         mechanisms: Vec<MechanismName>,
         binding: &ChannelBinding,
         tools: &mut Tools<'_>,
     ) -> Result<(Box<ExpectReply>, Vec<u8>)> {
-        let Self { own, peer, policy, password, preparation, guesses, recording, offers, .. } = self;
-        let selection = policy.select(&mechanisms)?;
+        let Self { own, peer, password, preparation, guesses, recording, offers, .. } = self;
         // Before the mechanism exists, and so before its first group operation.
         let mut guess =
             guesses.map(|guesses| guesses.reserve(peer.to_bare().as_str(), tools.now)).transpose()?;

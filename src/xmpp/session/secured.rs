@@ -355,8 +355,9 @@ impl Secured {
             Link::Gone => return Err(Fault::silent(Error::new(&rules::NOT_OPEN))),
         }
         // What is octets throughout is passed on without a copy.
-        let whole = !plaintext.is_empty() && plaintext.len() <= self.octets_left;
-        let plaintext = if whole { self.pass_on(plaintext, events) } else { plaintext };
+        if !plaintext.is_empty() && plaintext.len() <= self.octets_left {
+            self.pass_on(std::mem::take(&mut plaintext), events);
+        }
         let mut rest = &plaintext[..];
         loop {
             if self.octets_left > 0 && !rest.is_empty() {
@@ -396,12 +397,11 @@ impl Secured {
         Ok(())
     }
 
-    /// Tells the application of octets that were announced; gives what is left of them to be parsed, nothing.
-    fn pass_on(&mut self, octets: Vec<u8>, events: &mut Vec<(Event, usize)>) -> Vec<u8> {
+    /// Tells the application of octets that were announced.
+    fn pass_on(&mut self, octets: Vec<u8>, events: &mut Vec<(Event, usize)>) {
         self.octets_left -= octets.len();
         let weight = octets.len() + std::mem::take(&mut self.weight);
         events.push((Event::Bytes(octets), weight));
-        Vec::new()
     }
 
     /// After the TLS handshake.
@@ -409,20 +409,20 @@ impl Secured {
         let Link::Handshake(handshake) = std::mem::replace(&mut self.link, Link::Gone) else { return Ok(()) };
         let tunnel = handshake.finish().map_err(Fault::silent)?;
         let fits = self.announced.is_none() || tunnel.peer_fingerprint() == self.announced;
-        let mut first = Vec::new();
-        let state = match std::mem::replace(&mut self.state, State::Dead) {
+        let started = match std::mem::replace(&mut self.state, State::Dead) {
             State::Initiating(party) if fits => {
-                initiator::State::start(party, tunnel.binding(), tools).map(|(state, octets)| {
-                    first = octets;
-                    State::Initiator(state)
-                })
+                let started = initiator::State::start(party, tunnel.binding(), tools);
+                started.map(|(state, octets)| (State::Initiator(state), octets))
             }
-            State::Responding(party) if fits => Ok(State::Responder(responder::State::start(party))),
+            State::Responding(party) if fits => {
+                Ok((State::Responder(responder::State::start(party)), vec![]))
+            }
             _ => Err(Error::new(&rules::OTHER_CERTIFICATE)),
         };
         self.link = Link::Unverified(tunnel);
-        self.state = state.map_err(Fault::silent)?;
-        if first.is_empty() { Ok(()) } else { self.write(&first) }
+        let (state, octets) = started.map_err(Fault::silent)?;
+        self.state = state;
+        self.write(&octets)
     }
 
     /// Goes on with a handshake that authenticates; whether it has.

@@ -8,8 +8,7 @@ use xmpp_parsers::stanza_error::DefinedCondition;
 
 use crate::error::{Error, Result};
 use crate::mechanism::Side;
-use crate::xmpp::iq;
-use crate::xmpp::iq::{Kind, Refusal};
+use crate::xmpp::iq::{self, Kind, Refusal};
 use crate::xmpp::jingle::{self, Action, Content, Creator, InBand, Jingle, Reason, Transport};
 use crate::xmpp::s5b::{self, Route, Socks5};
 use crate::xmpp::socks5::Destination;

@@ -9,9 +9,9 @@ use jid::{FullJid, Jid};
 use crate::error::{Error, Result};
 use crate::mechanism::Side;
 use crate::xmpp::s5b::{
-    self, ACTIVATION_TIMEOUT, Candidate, DIAL_TIMEOUT, DIALS_MAX, Kind, Payload, Route, Socks5,
+    self, ACTIVATION_TIMEOUT, Candidate, DIAL_TIMEOUT, DIALS_MAX, Kind, Payload, Route, Socks5, nominate,
+    rules,
 };
-use crate::xmpp::s5b::{nominate, rules};
 use crate::xmpp::socks5::Destination;
 
 use super::timing::later;
