@@ -21,6 +21,8 @@ mod stores;
 mod work;
 
 #[cfg(feature = "openssl")]
+pub(crate) use in_tls::row as row_in_tls;
+#[cfg(feature = "openssl")]
 pub use in_tls::{RegisteredTls, TlsClientSetup, TlsServerSetup, find_in_tls, in_tls};
 #[cfg(feature = "records")]
 pub(crate) use stores::family;
@@ -234,9 +236,12 @@ pub fn all() -> &'static [Registered] {
 /// # Errors
 /// [`rules::UNKNOWN_MECHANISM`].
 pub fn find(name: &MechanismName) -> Result<&'static Registered> {
-    ROWS.iter()
-        .find(|row| row.name == *name)
-        .ok_or_else(|| Error::new(&rules::UNKNOWN_MECHANISM).about(name.as_str()))
+    row(name).ok_or_else(|| Error::new(&rules::UNKNOWN_MECHANISM).about(name.as_str()))
+}
+
+/// The same where a name that is not known is nothing to report.
+pub(crate) fn row(name: &MechanismName) -> Option<&'static Registered> {
+    ROWS.iter().find(|row| row.name == *name)
 }
 
 static ROWS: &[Registered] = &[

@@ -2,6 +2,7 @@
 //! conditions. No XML here.
 
 use std::collections::BTreeSet;
+use std::sync::LazyLock;
 
 use base64ct::{Base64, Encoding};
 
@@ -380,13 +381,15 @@ pub enum Floor {
 impl Default for Policy {
     /// Everything compiled in that leaves an attacker nothing to test offline, but for what is only taken by name.
     fn default() -> Self {
-        let floor = Floor::OnlineGuessesOnly;
-        let preference = registry::all()
-            .iter()
-            .filter(|row| !row.properties().by_name && reason_against(row.name(), floor).is_none())
-            .map(|row| row.name().clone())
-            .collect();
-        Self { preference, floor }
+        const FLOOR: Floor = Floor::OnlineGuessesOnly;
+        // Every configuration begins with it, and most of the registry is passed over.
+        static PREFERENCE: LazyLock<Vec<MechanismName>> = LazyLock::new(|| {
+            let by_default = |row: &&registry::Registered| {
+                !row.properties().by_name && reason_against(row.name(), FLOOR).is_none()
+            };
+            registry::all().iter().filter(by_default).map(|row| row.name().clone()).collect()
+        });
+        Self { preference: PREFERENCE.clone(), floor: FLOOR }
     }
 }
 
@@ -511,7 +514,7 @@ fn reason_against(name: &MechanismName, floor: Floor) -> Option<&'static str> {
     if is_in_tls(name) {
         return Some("proven inside TLS, not by SASL");
     }
-    let Ok(row) = registry::find(name) else {
+    let Some(row) = registry::row(name) else {
         return Some("not known here");
     };
     let properties = row.properties();
@@ -540,7 +543,7 @@ fn is_in_tls(name: &MechanismName) -> bool {
 
 #[cfg(feature = "openssl")]
 fn in_tls(name: &MechanismName) -> Option<Properties> {
-    registry::find_in_tls(name).ok().map(registry::RegisteredTls::properties)
+    registry::row_in_tls(name).map(registry::RegisteredTls::properties)
 }
 
 #[cfg(not(feature = "openssl"))]

@@ -99,9 +99,12 @@ pub fn in_tls() -> &'static [RegisteredTls] {
 /// # Errors
 /// [`rules::UNKNOWN_MECHANISM`].
 pub fn find_in_tls(name: &MechanismName) -> Result<&'static RegisteredTls> {
-    ROWS.iter()
-        .find(|row| row.name == *name)
-        .ok_or_else(|| Error::new(&rules::UNKNOWN_MECHANISM).about(name.as_str()))
+    row(name).ok_or_else(|| Error::new(&rules::UNKNOWN_MECHANISM).about(name.as_str()))
+}
+
+/// The same where a name that is not known is nothing to report.
+pub(crate) fn row(name: &MechanismName) -> Option<&'static RegisteredTls> {
+    ROWS.iter().find(|row| row.name == *name)
 }
 
 static ROWS: &[RegisteredTls] = &[

@@ -68,7 +68,10 @@ fn digit(c: u8) -> Option<u8> {
 
 impl fmt::Display for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|octet| write!(f, "{octet:02x}"))
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let digits = |octet: &u8| [octet >> 4, octet & 15].map(|nibble| DIGITS[usize::from(nibble)]);
+        let text = self.0.iter().flat_map(digits).collect::<Vec<_>>();
+        f.write_str(std::str::from_utf8(&text).expect("digits are ASCII"))
     }
 }
 

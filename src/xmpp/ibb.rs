@@ -228,7 +228,8 @@ impl Bytestream {
 
     fn next(&mut self, now: Instant) -> Block {
         let length = self.waiting.len().min(usize::from(self.block));
-        let text = BASE64.encode(&self.waiting.make_contiguous()[..length]);
+        let mut text = String::with_capacity(length.div_ceil(3) * 4);
+        BASE64.encode_string(&self.waiting.make_contiguous()[..length], &mut text);
         self.waiting.drain(..length);
         let mut element = self.data.clone();
         xml::fill(&mut element, [("seq", &self.seq_out.to_string())]);

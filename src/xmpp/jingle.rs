@@ -610,14 +610,17 @@ impl Security {
     #[must_use]
     pub fn canonical(&self) -> Vec<u8> {
         fn list<'a>(octets: &mut Vec<u8>, items: impl Iterator<Item = &'a [u8]>) {
-            let items = items.collect::<Vec<_>>();
-            octets.extend_from_slice(&(items.len() as u64).to_be_bytes());
+            let place = octets.len();
+            octets.extend_from_slice(&[0; 8]);
+            let mut number = 0u64;
             for item in items {
+                number += 1;
                 octets.extend_from_slice(&(item.len() as u64).to_be_bytes());
                 octets.extend_from_slice(item);
             }
+            octets[place..][..8].copy_from_slice(&number.to_be_bytes());
         }
-        let mut octets = Vec::new();
+        let mut octets = Vec::with_capacity(CANONICAL_USUALLY);
         let fingerprint = self.fingerprint();
         list(&mut octets, fingerprint.iter().map(|fingerprint| &fingerprint.octets()[..]));
         list(&mut octets, self.methods().map(str::as_bytes));
@@ -688,6 +691,9 @@ impl Security {
         Ok(parsed)
     }
 }
+
+/// Room for the canonical octets of a `<security/>`, so that they need not be moved while they are written.
+const CANONICAL_USUALLY: usize = 256;
 
 /// One side's share of a PAKE.
 #[derive(Clone, Debug, PartialEq, Eq)]

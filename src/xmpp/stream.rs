@@ -129,7 +129,9 @@ impl Header {
         tag.push(b'\'');
         for (name, value) in attributes {
             let Some(value) = value else { continue };
-            tag.extend_from_slice(format!(" {name}='").as_bytes());
+            tag.push(b' ');
+            tag.extend_from_slice(name.as_bytes());
+            tag.extend_from_slice(b"='");
             for c in value.chars() {
                 match c {
                     '\'' => tag.extend_from_slice(b"&apos;"),
