@@ -53,23 +53,29 @@ fn setup(parties: &Parties) {
     let bound = bound.filter(|row| row.name().as_str().contains(&wanted)).collect::<Vec<_>>();
     let names = bound.iter().map(|row| {
         let name = row.name();
-        [format!("{name}, exchange alone"), format!("{name}, tunnel"), format!("{name}, session")]
+        ["exchange alone", "tunnel", "session", "session, peer known"].map(|what| format!("{name}, {what}"))
     });
     let names = names.collect::<Vec<_>>();
     let mut rows: Vec<Row<'_>> =
         vec![("bare rustls handshake", Box::new(|| whole(|| drop(pairs::bare(&parties.tls)))))];
-    for (mechanism, [exchange, tunnel, session]) in bound.iter().zip(&names) {
+    for (mechanism, [exchange, tunnel, session, known]) in bound.iter().zip(&names) {
         rows.push((exchange, Box::new(|| whole(|| drop(parties.exchange(mechanism, &some_channel()))))));
         rows.push((tunnel, Box::new(|| whole(|| drop(parties.tunnels(mechanism))))));
-        rows.push((session, Box::new(|| whole(|| drop(parties.sessions(mechanism))))));
+        rows.push((session, Box::new(|| whole(|| drop(parties.sessions(mechanism, false))))));
+        rows.push((known, Box::new(|| whole(|| drop(parties.sessions(mechanism, true))))));
     }
     let times = compare(SETUP_ROUNDS, "set-up, both sides", &rows);
-    println!("{:<54} {:>9} {:>9}", "session / (bare rustls handshake + exchange)", "median", "best");
-    for (mechanism, times_of) in bound.iter().zip(times[1..].chunks_exact(3)) {
-        let ratio = |time: fn(&Times) -> Duration| {
-            time(&times_of[2]).as_secs_f64() / (time(&times[0]) + time(&times_of[0])).as_secs_f64()
+    println!(
+        "{:<44} {:>9} {:>9} {:>9} {:>9}",
+        "session / (bare rustls handshake + exchange)", "median", "best", "known", "best"
+    );
+    for (mechanism, times_of) in bound.iter().zip(times[1..].chunks_exact(4)) {
+        let ratio = |row: usize, time: fn(&Times) -> Duration| {
+            time(&times_of[row]).as_secs_f64() / (time(&times[0]) + time(&times_of[0])).as_secs_f64()
         };
-        println!("{:<54} {:>9.2} {:>9.2}", mechanism.name(), ratio(Times::median), ratio(Times::best));
+        let ratios = [2, 3].map(|row| [ratio(row, Times::median), ratio(row, Times::best)]);
+        let [[median, best], [known, best_known]] = ratios;
+        println!("{:<44} {median:>9.2} {best:>9.2} {known:>9.2} {best_known:>9.2}", mechanism.name());
     }
     println!();
 }
@@ -78,7 +84,7 @@ fn throughput(parties: &Parties) {
     let data = vec![7; TRANSFER];
     let mechanism = registry::find(&cpace::R255_PLUS).expect("the bench requires the feature");
     let tunnels = RefCell::new(parties.tunnels(mechanism));
-    let sessions = RefCell::new(parties.sessions(mechanism));
+    let sessions = RefCell::new(parties.sessions(mechanism, false));
     let rows: [Row<'_>; 3] = [
         ("IBB framing alone: base64 and stanzas", Box::new(|| whole(|| frame(&data)))),
         ("tunnel alone", Box::new(|| whole(|| through_tunnel(&mut tunnels.borrow_mut(), &data)))),
@@ -96,7 +102,7 @@ fn memory(parties: &Parties) {
     let mechanism = registry::find(&cpace::R255_PLUS).expect("the bench requires the feature");
     pairs::per_pair("bare rustls", || pairs::bare(&parties.tls));
     pairs::per_pair("tunnel", || parties.tunnels(mechanism));
-    pairs::per_pair("session", || parties.sessions(mechanism));
+    pairs::per_pair("session", || parties.sessions(mechanism, false));
 }
 
 /// Two ends that share a password, and what they have made before any connection.
@@ -105,6 +111,8 @@ struct Parties {
     bob: FullJid,
     tls: Config,
     credentials: Arc<dyn CredentialStore>,
+    /// What Bob has answered before.
+    found: Element,
 }
 
 impl Parties {
@@ -119,6 +127,7 @@ impl Parties {
             bob: FullJid::new("bob@home.example/laptop").expect("an address"),
             tls: pairs::config(),
             credentials: Arc::new(store),
+            found: disco::answer(),
         }
     }
 
@@ -177,19 +186,23 @@ impl Parties {
         [client.verify(first), server.verify(second)].map(|tunnel| tunnel.expect("both are bound to it"))
     }
 
-    /// All of it, from service discovery to the proven tunnel.
-    fn sessions(&self, mechanism: &Registered) -> Sessions {
+    /// All of it, from service discovery, or from the offer to a peer who has been found by it, to the proven tunnel.
+    fn sessions(&self, mechanism: &Registered, known: bool) -> Sessions {
         let now = Instant::now();
         let policy = Policy::named([mechanism.name().clone()]);
         let limits = Limits::default().with_block(IBB_BLOCK);
         let config = InitiatorConfig::new(self.alice.clone(), self.bob.clone(), Password::new(PASSWORD))
             .with_policy(policy.clone())
             .with_limits(limits.clone());
+        let config =
+            if known { config.with_discovered(&self.found).expect("all features are there") } else { config };
         let endpoint = RustlsEndpoint::client(&self.tls).expect("the settings are good");
         let mut alice = Session::initiate(config, Box::new(endpoint), Box::new(system_rng()), now)
             .expect("the configuration is good");
-        let query = alice.poll_stanza().expect("the session begins with a question");
-        alice.handle(&self.disco_answer(&query), now);
+        if !known {
+            let query = alice.poll_stanza().expect("the session begins with a question");
+            alice.handle(&self.disco_answer(&query), now);
+        }
         let offer = alice.poll_stanza().expect("the answer is good");
         let config = ResponderConfig::new(self.bob.clone(), Arc::clone(&self.credentials))
             .with_policy(policy)

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use countersign::mechanism::Side;
 use countersign::xmpp::session::rules;
 use countersign::xmpp::{
-    Acceptance, Event, FullJid, Gate, Host, HostEvent, SESSIONS_MAX, Session, SessionId,
+    Acceptance, Event, FullJid, Gate, Host, HostEvent, SESSIONS_MAX, Session, SessionId, disco,
 };
 
 use crate::kit::*;
@@ -116,6 +116,25 @@ fn disco_is_answered_where_sessions_are_taken() {
 }
 
 #[test]
+fn a_known_answer_to_disco_spares_the_question() {
+    let mut pair = Pair::with(alice_config().with_discovered(&disco::answer()).unwrap(), bob_config(), plain);
+    let first = pair.alice.poll_stanza().unwrap();
+    assert!(show(&first).contains("session-initiate"));
+    pair.carry(&first);
+    let mut pair = pair.established();
+    assert_eq!(
+        pair.alice.statistics().round_trips + 1,
+        Pair::new().established().alice.statistics().round_trips
+    );
+    pair.alice.close();
+    pair.run();
+
+    let without = xml("<query xmlns='http://jabber.org/protocol/disco#info'/>");
+    let error = alice_config().with_discovered(&without).unwrap_err();
+    assert!(error.is(&disco::rules::FEATURE_MISSING));
+}
+
+#[test]
 fn what_belongs_to_no_session_is_refused() {
     let (_, mut bob) = hosts();
     let mut ask = |kind: &str, payload: &str| answer(&mut bob, ALICE, kind, payload);
@@ -198,7 +217,7 @@ fn of_two_offers_at_once_the_lower_identifier_wins() {
             disco.attr("id").unwrap()
         ));
         let mut answer = answer;
-        answer.append_child(countersign::xmpp::disco::answer());
+        answer.append_child(disco::answer());
         assert!(bob.handle(&answer, Instant::now()));
         assert!(show(&bob.poll_stanza().unwrap()).contains("session-initiate"));
         let stanza = xml(&format!(

@@ -39,6 +39,16 @@ pub struct Found {
     pub callable: Vec<FullJid>,
     /// Resources that are there and do not.
     pub others: Vec<FullJid>,
+    /// What those that do have said.
+    answers: BTreeMap<FullJid, Element>,
+}
+
+impl Found {
+    /// The answer of one that takes sessions, for [`InitiatorConfig::with_discovered`](crate::xmpp::InitiatorConfig::with_discovered).
+    #[must_use]
+    pub fn answer(&self, resource: &FullJid) -> Option<&Element> {
+        self.answers.get(resource)
+    }
 }
 
 /// Presence that makes us visible without drawing messages to the account away from its other clients.
@@ -110,7 +120,10 @@ impl Search<'_> {
         };
         *waiting = None;
         match kind {
-            Kind::Result(answer) if disco::check(answer).is_ok() => self.found.callable.push(from),
+            Kind::Result(Some(answer)) if disco::check(Some(answer)).is_ok() => {
+                self.found.answers.insert(from.clone(), answer.clone());
+                self.found.callable.push(from);
+            }
             Kind::Result(_) => self.found.others.push(from),
             Kind::Error if iq::condition(stanza) == "feature-not-implemented" => self.found.others.push(from),
             // Nobody there, or a server that says so.

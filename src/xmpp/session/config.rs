@@ -19,7 +19,7 @@ use crate::tls::psk::PreSharedKey;
 #[cfg(feature = "openssl")]
 use crate::xmpp::jingle::Method;
 use crate::xmpp::s5b::Socks5;
-use crate::xmpp::{Limits, Profile};
+use crate::xmpp::{Limits, Profile, disco, ns};
 
 use super::methods::Acceptable;
 #[cfg(feature = "openssl")]
@@ -40,6 +40,8 @@ pub struct InitiatorConfig {
     pub(super) guesses: Option<Guesses>,
     pub(super) recording: Recording,
     pub(super) socks5: Option<Socks5>,
+    /// Where the peer's features are known: whether SOCKS5 bytestreams are among them.
+    pub(super) discovered: Option<bool>,
     #[cfg(feature = "openssl")]
     pub(super) psk: Option<PreSharedKey>,
 }
@@ -60,9 +62,24 @@ impl InitiatorConfig {
             guesses: None,
             recording: Recording::default(),
             socks5: None,
+            discovered: None,
             #[cfg(feature = "openssl")]
             psk: None,
         }
+    }
+
+    /// Takes the peer's answer to service discovery from before, as of [`Found::answer`](crate::xmpp::client::Found::answer)
+    /// or of entity capabilities (XEP-0115). The session then begins with session-initiate and saves a round trip.
+    ///
+    /// # Errors
+    /// [`disco::rules`].
+    ///
+    /// # Security
+    /// An answer can be forged by the servers, whenever it comes; it decides only whether and over what a session is tried.
+    pub fn with_discovered(mut self, answer: &Element) -> Result<Self> {
+        disco::check(Some(answer))?;
+        self.discovered = Some(disco::names(answer, ns::JINGLE_S5B));
+        Ok(self)
     }
 
     /// Sets which mechanisms are acceptable. The SASL mechanisms stand for the method `x509`; `CPACE-R255-PSK`, `TLS13-PSK` and

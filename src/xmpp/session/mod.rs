@@ -174,7 +174,8 @@ enum Request {
 }
 
 impl Session {
-    /// Starts a session: queues the disco#info request; session-initiate follows a good answer.
+    /// Starts a session: queues the disco#info request; session-initiate follows a good answer. Where the answer is known
+    /// ([`InitiatorConfig::with_discovered`]), queues session-initiate.
     ///
     /// # Errors
     /// [`rules::WRONG_SIDE`], [`rules::SELF`]; [`crate::sasl::rules::NOTHING_ACCEPTABLE`] when the policy leaves nothing,
@@ -194,9 +195,16 @@ impl Session {
         config.check()?;
         let sid = secured::random_id(&mut *rng);
         let (own, peer, limits) = (config.own.clone(), config.peer.clone(), config.limits.clone());
-        let phase = Phase::Discovering(Box::new(Discovering { config, endpoint }));
-        let mut session = Self::new(own, peer, sid, Side::Client, limits, rng, phase, now);
-        session.request(Request::Disco, disco::query());
+        let discovered = config.discovered;
+        let discovering = Discovering { config, endpoint };
+        let mut session = Self::new(own, peer, sid, Side::Client, limits, rng, Phase::Ended, now);
+        match discovered {
+            Some(socks5) => session.make_offer(discovering, socks5)?,
+            None => {
+                session.phase = Phase::Discovering(Box::new(discovering));
+                session.request(Request::Disco, disco::query());
+            }
+        }
         Ok(session)
     }
 

@@ -148,7 +148,7 @@ impl Session {
         }
     }
 
-    fn make_offer(&mut self, from: Discovering, socks5: bool) -> Result<()> {
+    pub(super) fn make_offer(&mut self, from: Discovering, socks5: bool) -> Result<()> {
         let Discovering { mut config, endpoint } = from;
         let acceptable = Acceptable::of(&config.policy)?;
         let stream = secured::random_id(&mut *self.rng);
