@@ -142,7 +142,7 @@ mod x86 {
         println!("{what:<66} {:>7.2}", cycles[ROUNDS / 2]);
     }
 
-    /// A function that runs the lines [`TURNS`] times. The vector registers 0 to 15 change.
+    /// A function that runs the lines [`TURNS`] times. The vector registers 0 to 23 change.
     macro_rules! turns {
         ($name:ident, $($line:literal)*) => {
             #[target_feature(enable = "avx512f,avx512vl,sha,sse4.1,bmi2")]
@@ -160,6 +160,8 @@ mod x86 {
                         out("zmm4") _, out("zmm5") _, out("zmm6") _, out("zmm7") _,
                         out("zmm8") _, out("zmm9") _, out("zmm10") _, out("zmm11") _,
                         out("zmm12") _, out("zmm13") _, out("zmm14") _, out("zmm15") _,
+                        out("zmm16") _, out("zmm17") _, out("zmm18") _, out("zmm19") _,
+                        out("zmm20") _, out("zmm21") _, out("zmm22") _, out("zmm23") _,
                         options(nomem, nostack),
                     );
                 }
@@ -169,14 +171,16 @@ mod x86 {
 
     /// The line for each of twelve registers, none of which waits for another.
     macro_rules! twelve {
-        ($name:ident, $line:literal) => {
-            turns!($name, ".irp r,0,1,2,3,4,5,6,7,8,9,10,11" $line ".endr");
+        ($name:ident, $($line:literal)*) => {
+            turns!($name, ".irp r,0,1,2,3,4,5,6,7,8,9,10,11" $($line)* ".endr");
         };
     }
 
     twelve!(add512, "vpaddd zmm\\r, zmm\\r, zmm15");
     twelve!(rotate512, "vprold zmm\\r, zmm\\r, 7");
     twelve!(ternary512, "vpternlogd zmm\\r, zmm14, zmm15, 0x96");
+    // As compiled code has it, because the first operand is overwritten.
+    twelve!(copied512, "vmovdqa64 zmm13, zmm\\r" "vpternlogd zmm13, zmm14, zmm15, 0x96");
     twelve!(add256, "vpaddd ymm\\r, ymm\\r, ymm15");
     twelve!(rotate256, "vprold ymm\\r, ymm\\r, 7");
     twelve!(ternary256, "vpternlogd ymm\\r, ymm14, ymm15, 0x96");
@@ -191,10 +195,25 @@ mod x86 {
     turns!(rounds_x2, "vzeroupper" ".rept 6" ".irp r,1,2" "sha256rnds2 xmm\\r, xmm3" ".endr" ".endr");
     turns!(rounds_x3, "vzeroupper" ".rept 4" ".irp r,1,2,3" "sha256rnds2 xmm\\r, xmm4" ".endr" ".endr");
     turns!(rounds_x4, "vzeroupper" ".rept 3" ".irp r,1,2,3,4" "sha256rnds2 xmm\\r, xmm5" ".endr" ".endr");
+    // SHA instructions know the old encoding alone, and wait for registers 0 to 15 whose upper halves are in use.
     turns!(additions_with_rounds,
-        ".irp r,4,5,6,7,8,9,10,11" "vpaddd zmm\\r, zmm\\r, zmm15" ".endr" "sha256rnds2 xmm1, xmm0"
-        ".irp r,4,5,6,7,8,9,10,11" "vpaddd zmm\\r, zmm\\r, zmm15" ".endr" "sha256rnds2 xmm2, xmm0"
-        ".irp r,4,5,6,7,8,9,10,11" "vpaddd zmm\\r, zmm\\r, zmm15" ".endr" "sha256rnds2 xmm3, xmm0");
+        "vzeroupper"
+        ".irp r,16,17,18,19,20,21,22,23" "vpaddd zmm\\r, zmm\\r, zmm24" ".endr" "sha256rnds2 xmm1, xmm4"
+        ".irp r,16,17,18,19,20,21,22,23" "vpaddd zmm\\r, zmm\\r, zmm24" ".endr" "sha256rnds2 xmm2, xmm4"
+        ".irp r,16,17,18,19,20,21,22,23" "vpaddd zmm\\r, zmm\\r, zmm24" ".endr" "sha256rnds2 xmm3, xmm4");
+    turns!(additions_with_more_rounds,
+        "vzeroupper"
+        ".irp r,16,17,18,19" "vpaddd zmm\\r, zmm\\r, zmm24" ".endr" "sha256rnds2 xmm1, xmm4"
+        ".irp r,20,21,22,23" "vpaddd zmm\\r, zmm\\r, zmm24" ".endr" "sha256rnds2 xmm2, xmm4"
+        ".irp r,16,17,18,19" "vpaddd zmm\\r, zmm\\r, zmm24" ".endr" "sha256rnds2 xmm3, xmm4"
+        ".irp r,20,21,22,23" "vpaddd zmm\\r, zmm\\r, zmm24" ".endr" "sha256rnds2 xmm1, xmm4"
+        ".irp r,16,17,18,19" "vpaddd zmm\\r, zmm\\r, zmm24" ".endr" "sha256rnds2 xmm2, xmm4"
+        ".irp r,20,21,22,23" "vpaddd zmm\\r, zmm\\r, zmm24" ".endr" "sha256rnds2 xmm3, xmm4");
+    turns!(additions_with_small_ones,
+        "vzeroupper"
+        ".rept 2"
+        ".irp r,16,17,18,19,20,21" "vpaddd zmm\\r, zmm\\r, zmm24" "vpaddd zmm\\r, zmm\\r, zmm25" "paddd xmm1, xmm4" ".endr"
+        ".endr");
     turns!(additions_alone,
         ".rept 3" ".irp r,4,5,6,7,8,9,10,11" "vpaddd zmm\\r, zmm\\r, zmm15" ".endr" ".endr");
     turns!(additions_with_3_scalars,
@@ -212,6 +231,7 @@ mod x86 {
         print("12 additions of 512 bits", add512);
         print("12 rotations of 512 bits", rotate512);
         print("12 functions of three operands of 512 bits", ternary512);
+        print("12 functions of three operands of 512 bits, each on a copy", copied512);
         print("32 in about the kernel's proportion, 512 bits", mix512);
         print("12 additions of 256 bits", add256);
         print("12 rotations of 256 bits", rotate256);
@@ -223,6 +243,8 @@ mod x86 {
         print("12 sha256rnds2, four chains", rounds_x4);
         print("24 additions of 512 bits", additions_alone);
         print("24 additions of 512 bits and 3 sha256rnds2", additions_with_rounds);
+        print("24 additions of 512 bits and 6 sha256rnds2", additions_with_more_rounds);
+        print("24 additions of 512 bits and 12 of 128 bits", additions_with_small_ones);
         print("24 additions of 512 bits and 3 scalar rotations", additions_with_3_scalars);
         print("24 additions of 512 bits and 12 scalar rotations", additions_with_12_scalars);
         print("24 additions of 512 bits and 24 scalar rotations", additions_with_24_scalars);

@@ -65,7 +65,7 @@ fn scram(record: &crate::scram::StoredCredential, tool: Tool) -> Result<Line> {
     };
     let (iterations, salt) = (record.iterations(), record.salt());
     if salt.len() > most {
-        return Err(Error::new(&rules::LONG_SALT).about(&format!("{} octets", salt.len())));
+        return Err(Error::new(&rules::LONG_SALT).about(format!("{} octets", salt.len())));
     }
     if record.hash() == HashFunction::Sha256 {
         return Ok(Line { mode, text: record.to_rfc5803().to_string() });
