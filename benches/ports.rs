@@ -6,8 +6,8 @@
 //!    that PoCL has compiled for hashcat (once `benches/hashcat.sh` has run). Needs `objdump`.
 //! 3. What follows: the fewest cycles of an iteration, what the lanes take, and what hashcat can at most do.
 //!
-//! Pin the run to one core. `HASHCAT` may say what hashcat does here, in million iterations a second, as
-//! `benches/hashcat.sh` prints it.
+//! Pin the run to one core. `HASHCAT` may say what hashcat does here, in million iterations a second; `benches/hashcat.sh`
+//! measures that and runs this bench behind it.
 #![allow(unsafe_code, reason = "the instructions that are timed stand in assembly")]
 #![cfg_attr(not(target_arch = "x86_64"), allow(unused))]
 
@@ -317,9 +317,8 @@ mod x86 {
 
     /// Where `benches/hashcat.sh` lets PoCL keep the kernel of mode 28600.
     fn hashcat_kernel() -> Option<PathBuf> {
-        let home = || std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache"));
-        let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).or_else(home)?;
-        find(&cache.join("countersign-hashcat/pocl"))
+        let usual = || Some(Path::new(&std::env::var_os("HOME")?).join(".cache/countersign-hashcat/pocl"));
+        find(&std::env::var_os("POCL_CACHE_DIR").map(PathBuf::from).or_else(usual)?)
     }
 
     fn find(folder: &Path) -> Option<PathBuf> {
