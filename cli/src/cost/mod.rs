@@ -130,7 +130,8 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         let file = File::options().create(true).append(true).open(path);
         file.map_err(|error| unwritable(path, &error))?;
     }
-    if cfg!(debug_assertions) {
+    let measured = subjects.iter().any(|subject| matches!(subject.exposure, Exposure::Guesses(_)));
+    if cfg!(debug_assertions) && measured {
         output::note(
             output::Tone::Doubtful,
             "note:",
