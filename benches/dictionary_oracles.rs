@@ -2,7 +2,7 @@
 //! the code that logins run, or by a chain of the crates hmac and hkdf?
 //!
 //! Oracle and plain way run in turn; the ratio is that of the medians. Pin the run to one core. `ROUNDS` sets the number
-//! of rounds.
+//! of rounds; parts of titles may be given as arguments: `-- Argon2id`.
 
 #[path = "common/mod.rs"]
 mod common;
@@ -21,8 +21,9 @@ use countersign::ksf::Ksf;
 use countersign::prep::Preparation;
 use countersign::registry::Credential;
 use countersign::scram::{HashFunction, StoredCredential, pbkdf2};
-use countersign::srp::{Dialect, Group, Hash, Parameters, Prehash, Verifier};
-use countersign::{Password, Side, opaque, spake2plus, system_rng};
+use countersign::spake2plus::{Group, Record};
+use countersign::srp::{self, Dialect, Hash, Parameters, Prehash, Verifier};
+use countersign::{Password, Side, opaque, system_rng};
 use hkdf::Hkdf;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
@@ -41,16 +42,17 @@ fn main() {
     tls13(rounds);
     tls12(rounds);
     for (hash, group) in [
-        (Hash::Sha1, Group::Bits1024),
-        (Hash::Sha1, Group::Bits2048),
-        (Hash::Sha256, Group::Bits2048),
-        (Hash::Sha256, Group::Bits3072),
-        (Hash::Sha256, Group::Bits4096),
+        (Hash::Sha1, srp::Group::Bits1024),
+        (Hash::Sha1, srp::Group::Bits2048),
+        (Hash::Sha256, srp::Group::Bits2048),
+        (Hash::Sha256, srp::Group::Bits3072),
+        (Hash::Sha256, srp::Group::Bits4096),
     ] {
-        srp(rounds, hash, group, Prehash::None);
+        srp_verifier(rounds, hash, group, Prehash::None);
     }
-    srp(rounds, Hash::Sha256, Group::Bits3072, Prehash::Ksf(Ksf::DEFAULT));
-    spake2plus(rounds);
+    srp_verifier(rounds, Hash::Sha256, srp::Group::Bits3072, Prehash::Ksf(Ksf::DEFAULT));
+    spake2plus(rounds, "P-256", Credential::Spake2Plus);
+    spake2plus(rounds, "edwards25519", Credential::Spake2PlusEd25519);
     opaque(rounds);
 }
 
@@ -70,6 +72,10 @@ fn each(oracle: &dyn Oracle) -> Duration {
 }
 
 fn against_plain(rounds: usize, title: &str, oracle: &dyn Oracle, plain: &dyn Fn()) {
+    let mut wanted = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).peekable();
+    if wanted.peek().is_some() && !wanted.any(|word| title.contains(&word)) {
+        return;
+    }
     let rows: [Row<'_>; 2] =
         [("  plain", Box::new(|| whole(plain))), ("  oracle", Box::new(|| each(oracle)))];
     // Tables are made with the first guess.
@@ -176,7 +182,7 @@ fn tls12(rounds: usize) {
     });
 }
 
-fn srp(rounds: usize, hash: Hash, group: Group, prehash: Prehash) {
+fn srp_verifier(rounds: usize, hash: Hash, group: srp::Group, prehash: Prehash) {
     let parameters = Parameters { dialect: Dialect { hash, ..Dialect::RFC5054 }, group, prehash };
     let (password, guess) = (Password::new(PASSWORD), Password::new(GUESS));
     let verifier = Verifier::generate(&parameters, ALICE, &password, Preparation::None, &mut system_rng());
@@ -189,17 +195,11 @@ fn srp(rounds: usize, hash: Hash, group: Group, prehash: Prehash) {
     });
 }
 
-fn spake2plus(rounds: usize) {
-    let record = spake2plus::Record::<spake2plus::P256>::enroll(
-        ALICE,
-        PASSWORD.as_bytes(),
-        Ksf::DEFAULT,
-        &mut system_rng(),
-    );
+fn spake2plus<G: Group>(rounds: usize, group: &str, credential: fn(Record<G>) -> Credential) {
+    let record = Record::<G>::enroll(ALICE, PASSWORD.as_bytes(), Ksf::DEFAULT, &mut system_rng());
     let record = record.expect("runs");
-    let oracle =
-        oracle(exposure_of_record(&Credential::Spake2Plus(record.clone()), ALICE, Preparation::None));
-    against_plain(rounds, "SPAKE2+ record, Argon2id", &*oracle, &|| {
+    let oracle = oracle(exposure_of_record(&credential(record.clone()), ALICE, Preparation::None));
+    against_plain(rounds, &format!("SPAKE2+ record (w0, L), {group}, Argon2id"), &*oracle, &|| {
         assert!(!record.check(ALICE, GUESS.as_bytes()).expect("runs"));
     });
 }

@@ -4,9 +4,10 @@
 #   benches/hashcat.sh [ROUNDS [CORE [MODE]]]
 #
 # Runs hashcat's own benchmark on the processor and the lanes in turn, both pinned to one core, and prints the medians in
-# PBKDF2 iterations a second, because the modes count different numbers of them. Needs hashcat and an OpenCL
-# runtime for processors (Debian: hashcat, pocl-opencl-icd). The first run compiles hashcat's kernels. BENCH may name a
-# build of the bench, else it is built.
+# PBKDF2 iterations a second, because the modes count different numbers of them. For SHA-256, what the processor allows
+# either of them follows (benches/ports.rs). Needs hashcat and an OpenCL
+# runtime for processors (Debian: hashcat, pocl-opencl-icd). The first run compiles hashcat's kernels. BENCH and PORTS may
+# name builds of the two benches, else they are built.
 #
 # WITHOUT_AVX512=1 lets neither side use AVX-512, as on the machine that the ratios come from; it needs a C compiler and PoCL on
 # LLVM 15, and shows the lanes of SHA-256 on the SHA extensions, those of the others on AVX2.
@@ -26,8 +27,12 @@ comparisons='
 ours=4096
 
 command -v hashcat >/dev/null || { echo 'hashcat is not installed' >&2; exit 1; }
-bench=${BENCH:-$(cargo bench --bench dictionary --features dictionary --no-run --message-format=json 2>/dev/null |
-    sed -n 's/.*"name":"dictionary".*"executable":"\([^"]*\)".*/\1/p' | tail -1)}
+built() {
+    cargo bench --bench "$1" --features dictionary --no-run --message-format=json 2>/dev/null |
+        sed -n "s/.*\"name\":\"$1\".*\"executable\":\"\\([^\"]*\\)\".*/\\1/p" | tail -1
+}
+bench=${BENCH:-$(built dictionary)}
+ports=${PORTS:-$(built ports)}
 
 # Compiled kernels are kept for the next run, but not for the other processor.
 export XDG_CACHE_HOME=${XDG_CACHE_HOME:-$HOME/.cache}/countersign-hashcat${WITHOUT_AVX512:+-avx2}
@@ -73,4 +78,8 @@ while read -r mode prf iterations least kernel; do
             printf "mode %s: hashcat %.2f, lanes of %s %.2f million iterations a second: %.2f, at least %s: %s\n",
                 mode, theirs, prf, mine, ratio, least, verdict
         }'
+    if [ "$mode" = 28600 ] && [ -z "${WITHOUT_AVX512:-}" ]; then
+        HASHCAT=$(awk -v rate="$theirs" -v iterations="$iterations" 'BEGIN { print rate * iterations / 1e6 }') \
+            taskset -c "$core" "$ports" | sed 's/^/  /'
+    fi
 done <<<"$comparisons"

@@ -1,11 +1,13 @@
 //! Planted passwords in what other programs wrote or sent: OpenSSL's PSK handshakes on the wire, PostgreSQL's
-//! records; and hashcat on what is exported for it.
+//! records; and what is exported: hashcat itself, and for John an independent reader of its format.
 #![cfg(all(feature = "dictionary", feature = "records", feature = "scram"))]
 #![allow(clippy::unwrap_used, reason = "this is a test")]
 
 mod common;
 #[path = "common/impostor.rs"]
 mod impostor;
+#[path = "common/peer.rs"]
+mod python;
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -313,6 +315,29 @@ fn hashcat_finds_what_we_export() {
         let complained = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(said.lines().any(|line| line == "hunter22"), "{mode}: {said} {complained}");
     }
+}
+
+/// `tests/peers/xmpp_scram_peer.py` reads what John reads, which it shows on John's own examples.
+#[test]
+fn a_reader_of_johns_format_finds_what_we_export() {
+    if !peer_or_skip("python3", is_installed("python3")) {
+        return;
+    }
+    let directory = Directory::new("john");
+    let (words, lines) = (directory.0.join("words"), directory.0.join("lines"));
+    std::fs::write(&words, "123456\nhunter2\nhunter22\n").unwrap();
+    let exported = |password: &str| {
+        let (password, work) = (Password::new(password), Work::default().with_iterations(4096));
+        let (mechanism, preparation) = ("SCRAM-SHA-1".parse().unwrap(), Preparation::SaslPrep);
+        let record = Record::enroll(&mechanism, "alice", &password, preparation, &work, &mut system_rng());
+        line(record.unwrap().credential(), Tool::John).unwrap().text
+    };
+    let text = ["hunter22", "none of the list", "hunter2"].map(exported).join("\n");
+    std::fs::write(&lines, text + "\n").unwrap();
+    let output = python::script("xmpp_scram_peer.py").arg(&lines).arg(&words).output().unwrap();
+    let complained = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{complained}");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "hunter22\nhunter2\n");
 }
 
 #[test]

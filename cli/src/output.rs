@@ -59,13 +59,30 @@ pub(crate) fn paint(tone: Tone, text: &str, colour: bool) -> String {
 pub(crate) fn table(header: &[&str], numbers: usize) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header(header.iter().copied());
-    let arrangement =
-        if io::stdout().is_terminal() { ContentArrangement::Dynamic } else { ContentArrangement::Disabled };
-    table.set_content_arrangement(arrangement);
+    table.set_content_arrangement(arrangement());
     for column in table.column_iter_mut().skip(1).take(numbers) {
         column.set_cell_alignment(CellAlignment::Right);
     }
     table
+}
+
+/// A paragraph, in lines that a terminal has room for; elsewhere it is one line.
+pub(crate) fn paragraph(text: &str) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_content_arrangement(arrangement()).add_row([text]);
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 0));
+    }
+    lines(&table)
+}
+
+/// Whether somebody reads this on a screen, rather than a program line by line.
+pub(crate) fn is_terminal() -> bool {
+    io::stdout().is_terminal()
+}
+
+fn arrangement() -> ContentArrangement {
+    if is_terminal() { ContentArrangement::Dynamic } else { ContentArrangement::Disabled }
 }
 
 /// The lines of a table, without the spaces that pad its last column.

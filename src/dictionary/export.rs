@@ -4,6 +4,15 @@ use super::rules;
 use crate::error::{Error, Result};
 use crate::registry::Credential;
 
+/// Longest salt in hashcat's mode 28600, found by trying 6.2.6.
+pub const HASHCAT_SHA256_SALT_MAX: usize = 64;
+
+/// Longest salt in hashcat's mode 23200, found by trying 6.2.6.
+pub const HASHCAT_SHA1_SALT_MAX: usize = 256;
+
+/// Longest salt in John's format `xmpp-scram`, as its source says.
+pub const JOHN_SALT_MAX: usize = 64;
+
 /// Another tool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -30,7 +39,7 @@ pub struct Line {
 /// - John takes SCRAM-SHA-1 (`xmpp-scram`).
 ///
 /// # Errors
-/// [`rules::NO_FORMAT`].
+/// [`rules::NO_FORMAT`]; [`rules::LONG_SALT`] for a salt that the tool would not read.
 ///
 /// # Security
 /// The line allows the same guesses as the record.
@@ -48,17 +57,20 @@ pub fn line(record: &Credential, tool: Tool) -> Result<Line> {
 #[cfg(feature = "scram")]
 fn scram(record: &crate::scram::StoredCredential, tool: Tool) -> Result<Line> {
     use crate::scram::HashFunction;
-    match (record.hash(), tool) {
-        (HashFunction::Sha256, Tool::Hashcat) => {
-            Ok(Line { mode: "28600", text: record.to_rfc5803().to_string() })
-        }
-        (HashFunction::Sha1, _) => {
-            let mode = if tool == Tool::Hashcat { "23200" } else { "xmpp-scram" };
-            let hex = |octets: &[u8]| octets.iter().map(|octet| format!("{octet:02x}")).collect::<String>();
-            let (iterations, salt) = (record.iterations(), record.salt());
-            let (len, salt, stored_key) = (salt.len(), hex(salt), hex(record.stored_key()));
-            Ok(Line { mode, text: format!("$xmpp-scram$0${iterations}${len}${salt}${stored_key}") })
-        }
-        _ => Err(Error::new(&rules::NO_FORMAT).about(record.hash().scheme())),
+    let (mode, most) = match (record.hash(), tool) {
+        (HashFunction::Sha256, Tool::Hashcat) => ("28600", HASHCAT_SHA256_SALT_MAX),
+        (HashFunction::Sha1, Tool::Hashcat) => ("23200", HASHCAT_SHA1_SALT_MAX),
+        (HashFunction::Sha1, Tool::John) => ("xmpp-scram", JOHN_SALT_MAX),
+        _ => return Err(Error::new(&rules::NO_FORMAT).about(record.hash().scheme())),
+    };
+    let (iterations, salt) = (record.iterations(), record.salt());
+    if salt.len() > most {
+        return Err(Error::new(&rules::LONG_SALT).about(format!("{} octets", salt.len())));
     }
+    if record.hash() == HashFunction::Sha256 {
+        return Ok(Line { mode, text: record.to_rfc5803().to_string() });
+    }
+    let hex = |octets: &[u8]| octets.iter().map(|octet| format!("{octet:02x}")).collect::<String>();
+    let (len, salt, stored_key) = (salt.len(), hex(salt), hex(record.stored_key()));
+    Ok(Line { mode, text: format!("$xmpp-scram$0${iterations}${len}${salt}${stored_key}") })
 }

@@ -91,3 +91,12 @@ pub static NO_FORMAT: Rule = Rule {
     what: "that tool has no format for this record or transcript",
     advice: "hashcat takes stored SCRAM-SHA-256 (mode 28600) and SCRAM-SHA-1 (mode 23200), John the Ripper stored SCRAM-SHA-1; test the rest here.",
 };
+
+/// A record that has a format, with a salt that is too long for the tool.
+pub static LONG_SALT: Rule = Rule {
+    id: "dictionary-long-salt",
+    kind: ErrorKind::Misuse,
+    source: "hashcat 6.2.6, John the Ripper",
+    what: "the record's salt is longer than that tool reads",
+    advice: "hashcat reads salts of 64 octets with SCRAM-SHA-256 and of 256 with SCRAM-SHA-1, John the Ripper of 64; test the record here.",
+};

@@ -73,7 +73,9 @@ fn a_hello_without_psk_has_nothing_to_test() {
 #[cfg(feature = "scram")]
 mod scram {
     use super::*;
-    use crate::dictionary::export::{Tool, line};
+    use crate::dictionary::export::{
+        HASHCAT_SHA1_SALT_MAX, HASHCAT_SHA256_SALT_MAX, JOHN_SALT_MAX, Tool, line,
+    };
     use crate::mechanism::Side;
 
     const SHA256: &str = "SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=:wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU=";
@@ -169,6 +171,26 @@ mod scram {
         assert!(export(SHA256, Tool::John).unwrap_err().is(&rules::NO_FORMAT));
         let password = Credential::Password(crate::Password::new("x"));
         assert!(line(&password, Tool::Hashcat).unwrap_err().is(&rules::NO_FORMAT));
+    }
+
+    #[test]
+    fn no_salt_is_longer_than_the_tool_reads() {
+        use crate::scram::HashFunction::{self, Sha1, Sha256};
+        let export = |hash: HashFunction, salt: usize, tool| {
+            let (iterations, key) = (std::num::NonZeroU32::new(4096).unwrap(), vec![1; hash.output_len()]);
+            let record =
+                crate::scram::StoredCredential::from_parts(hash, &vec![7; salt], iterations, &key, &key)
+                    .unwrap();
+            line(&Credential::Scram(record), tool)
+        };
+        for (hash, tool, most) in [
+            (Sha256, Tool::Hashcat, HASHCAT_SHA256_SALT_MAX),
+            (Sha1, Tool::Hashcat, HASHCAT_SHA1_SALT_MAX),
+            (Sha1, Tool::John, JOHN_SALT_MAX),
+        ] {
+            assert!(export(hash, most, tool).is_ok());
+            assert!(export(hash, most + 1, tool).unwrap_err().is(&rules::LONG_SALT));
+        }
     }
 }
 

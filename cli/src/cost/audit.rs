@@ -342,7 +342,11 @@ fn read_state(path: &Path, identity: &str) -> Result<Option<(u64, u64)>, Failure
     };
     let other = || {
         let what = format!("{} is not the state of this audit", output::path(path));
-        Failure::new(Exit::Usage, what, "Remove the file to begin anew, or name the one that belongs to it.")
+        Failure::new(
+            Exit::Usage,
+            what,
+            "Name the state that belongs to this target and list; a new name begins anew.",
+        )
     };
     let state = serde_json::from_reader::<_, Value>(io::Read::take(file, STATE_MAX)).map_err(|_| other())?;
     let number = |name: &str| state[name].as_u64();

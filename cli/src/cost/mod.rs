@@ -10,6 +10,7 @@ mod report;
 mod samples;
 mod target;
 
+use std::fs::File;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -120,12 +121,26 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         };
         return audit::run(&plan);
     }
+    let unwritable = |path: &PathBuf, error: &std::io::Error| {
+        let what = format!("cannot write {}: {error}", output::path(path));
+        Failure::new(Exit::Local, what, "Check the directory and its permissions.")
+    };
+    if let Some(path) = &args.plot {
+        // Found out before a minute of measuring; what stands there stays until then.
+        let file = File::options().create(true).append(true).open(path);
+        file.map_err(|error| unwritable(path, &error))?;
+    }
+    let measured = subjects.iter().any(|subject| matches!(subject.exposure, Exposure::Guesses(_)));
+    if cfg!(debug_assertions) && measured {
+        output::note(
+            output::Tone::Doubtful,
+            "note:",
+            "this is a debug build, many times slower than one of --release",
+        );
+    }
     let rows = measure::all(&subjects, threads(args), Duration::from_secs(args.seconds))?;
     if let Some(path) = &args.plot {
-        std::fs::write(path, plot::svg(&rows)).map_err(|error| {
-            let what = format!("cannot write {}: {error}", output::path(path));
-            Failure::new(Exit::Local, what, "Check the directory and its permissions.")
-        })?;
+        std::fs::write(path, plot::svg(&rows)).map_err(|error| unwritable(path, &error))?;
     }
     let report = report::Report::new(rows, threads(args), Duration::from_secs(args.seconds));
     output::print(if args.json { format!("{:#}", report.to_json()) } else { report.to_text() })

@@ -9,17 +9,29 @@ pub(crate) fn rate(value: f64) -> String {
     }
 }
 
-/// `80 ms`, `3.2 min`, `4.0 years`, `1.3e6 years`.
+/// `80 ms`, `3.2 min`, `4.0 y`, and thousands and millions of years: `48 ky`, `1.3 My`.
 pub(crate) fn time(seconds: f64) -> String {
     const YEAR: f64 = 365.25 * 86_400.0;
-    const UNITS: [(f64, &str); 6] =
-        [(YEAR, "years"), (86_400.0, "d"), (3600.0, "h"), (60.0, "min"), (1.0, "s"), (1e-3, "ms")];
+    const UNITS: [(f64, &str); 8] = [
+        (1e6 * YEAR, "My"),
+        (1e3 * YEAR, "ky"),
+        (YEAR, "y"),
+        (86_400.0, "d"),
+        (3600.0, "h"),
+        (60.0, "min"),
+        (1.0, "s"),
+        (1e-3, "ms"),
+    ];
     if seconds < 1e-3 {
         return "< 1 ms".to_owned();
     }
-    let (least, unit) = UNITS.iter().find(|(least, _)| seconds >= least * 0.9995).unwrap_or(&UNITS[5]);
+    let (least, unit) = UNITS.iter().find(|(least, _)| seconds >= least * 0.9995).unwrap_or(&UNITS[7]);
     let value = seconds / least;
-    if value >= 1e6 { format!("{value:.1e} {unit}") } else { format!("{} {unit}", digits(value)) }
+    if value >= 999.5 && *unit == "My" {
+        format!("{value:.1e} My")
+    } else {
+        format!("{} {unit}", digits(value))
+    }
 }
 
 /// `< $0.01`, `$1.20`, `$340`, `$5.1 M`, `$2.3e12`.
@@ -49,11 +61,10 @@ mod tests {
     fn two_digits_and_a_unit() {
         let rates = [0.273, 4.99, 35.2, 999.7, 3.14e6, 1.27e9, 1e13].map(rate);
         assert_eq!(rates, ["0.27", "5.0", "35", "1.0 k", "3.1 M", "1.3 G", "10 T"]);
-        let times = [1e-5, 0.08, 59.0, 200.0, 9000.0, 3e5, 1.3e8, 4e14].map(time);
-        assert_eq!(
-            times,
-            ["< 1 ms", "80 ms", "59 s", "3.3 min", "2.5 h", "3.5 d", "4.1 years", "1.3e7 years"]
-        );
+        let times = [1e-5, 0.08, 59.0, 200.0, 9000.0, 3e5, 1.3e8, 1.5e12, 4e14, 4e16].map(time);
+        let expected =
+            ["< 1 ms", "80 ms", "59 s", "3.3 min", "2.5 h", "3.5 d", "4.1 y", "48 ky", "13 My", "1.3e3 My"];
+        assert_eq!(times, expected);
         let sums = [0.001, 1.2, 340.0, 5.1e6, 2.3e12].map(money);
         assert_eq!(sums, ["< $0.01", "$1.20", "$340", "$5.1 M", "$2.3e12"]);
     }

@@ -6,11 +6,11 @@ use countersign::dictionary::cost::{ATTACKERS, DICTIONARIES};
 
 use super::measure::{Row, Worth};
 
-const WIDTH: f64 = 920.0;
+const WIDTH: f64 = 1000.0;
 const HEIGHT: f64 = 560.0;
 /// Room around the drawing: for numbers to the left and names to the right.
 const LEFT: f64 = 70.0;
-const RIGHT: f64 = 290.0;
+const RIGHT: f64 = 370.0;
 const TOP: f64 = 60.0;
 const BOTTOM: f64 = 60.0;
 
@@ -26,6 +26,8 @@ const COLOURS: [&str; 7] = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00
 
 struct Curve {
     names: Vec<String>,
+    /// The greater part of the first one's work.
+    work: String,
     /// US$ for one guess.
     price: f64,
 }
@@ -57,7 +59,7 @@ pub(crate) fn svg(rows: &[Row]) -> String {
             y(end.1)
         );
         // At the right edge, or above it where the line leaves through the top.
-        names.push((y(end.1), x(end.0), colour, curve.names.join(", ")));
+        names.push((y(end.1), x(end.0), colour, curve.name()));
     }
     labels(&mut svg, names);
     svg.push_str("</svg>\n");
@@ -75,20 +77,24 @@ fn curves(rows: &[Row]) -> Vec<Curve> {
         let near = curves.iter_mut().find(|curve| (price / curve.price).ln().abs() < NEARLY.ln());
         match near {
             Some(curve) => curve.names.push(name),
-            None => curves.push(Curve { names: vec![name], price }),
+            None => {
+                let work = work.to_string();
+                let work = work.split(" + ").next().unwrap_or_default().to_owned();
+                curves.push(Curve { names: vec![name], work, price });
+            }
         }
-    }
-    for curve in &mut curves {
-        shorten(&mut curve.names);
     }
     curves.sort_by(|a, b| b.price.total_cmp(&a.price));
     curves
 }
 
-/// The first name, and how many there are beside it.
-fn shorten(names: &mut Vec<String>) {
-    if let [first, _, ..] = &names[..] {
-        *names = vec![format!("{first} and {} more", names.len() - 1)];
+impl Curve {
+    /// The first name, and its work or how many there are beside it.
+    fn name(&self) -> String {
+        match &self.names[..] {
+            [first, _, ..] => format!("{first} and {} more", self.names.len() - 1),
+            _ => format!("{}: {}", self.names[0], self.work),
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use comfy_table::{CellAlignment, ColumnConstraint, Table};
 use countersign::dictionary::cost::{ATTACKERS, Attacker, Basis, DICTIONARIES, FIGURES};
 use countersign::dictionary::lanes::{self, Prf};
 use countersign::dictionary::{GuessWork, Situation};
@@ -44,7 +45,10 @@ impl Report {
         let guessed = self.guessed();
         let mut parts = Vec::new();
         if !guessed.is_empty() {
-            parts.push(format!("Guesses a second on this machine ({}), and by others:", self.machine()));
+            let machine = self.machine();
+            parts.push(output::paragraph(&format!(
+                "Guesses a second on this machine ({machine}), and by others:"
+            )));
             parts.push(rates(&guessed));
             let plural = if self.threads == 1 { "" } else { "s" };
             let who = format!("this machine, {} thread{plural}", self.threads);
@@ -54,10 +58,11 @@ impl Report {
                 let who = format!("{} at {price} an hour", attacker.name);
                 parts.push(times(&who, &guessed, |row| attacker.rate(row.work), Some(attacker)));
             }
+            parts.push(UNITS.to_owned());
         }
         parts.extend(self.without_guesses());
         parts.push(meaning(&guessed));
-        parts.push(SOURCES.to_owned());
+        parts.push(output::paragraph(SOURCES));
         parts.retain(|part| !part.is_empty());
         parts.join("\n\n")
     }
@@ -70,7 +75,7 @@ impl Report {
 
     /// Secrets that need no guess, and what tests nothing.
     fn without_guesses(&self) -> Option<String> {
-        let mut table = output::table(&["mechanism", "attacker", "can test offline", "because"], 0);
+        let mut table = table(&["can test offline", "because"], 0);
         let mut any = false;
         for row in &self.rows {
             let (what, reason) = match &row.worth {
@@ -78,7 +83,8 @@ impl Report {
                 Worth::Nothing(reason) => ("nothing", reason),
                 Worth::Guesses { .. } => continue,
             };
-            table.add_row([&row.mechanism, row.situation.name(), what, reason]);
+            let words = [what, reason].map(str::to_owned);
+            table.add_row(subject(&row.mechanism, row.situation).into_iter().chain(words));
             any = true;
         }
         any.then(|| output::lines(&table))
@@ -131,6 +137,8 @@ impl Report {
     }
 }
 
+const UNITS: &str = "y is a year, ky and My are thousands and millions of them.";
+
 const SOURCES: &str =
     "Every figure of the reference attackers and its source: docs/offline-cost.md, or --json.";
 
@@ -152,18 +160,43 @@ fn attacker(name: &str, rate: f64, priced: Option<&Attacker>) -> Value {
     })
 }
 
+/// The first columns of every table: the mechanism, and who attacks it. They are one column on a screen, which has no
+/// room for more.
+const SUBJECT: [&str; 2] = ["mechanism", "attacker"];
+
+fn subject(mechanism: &str, situation: Situation) -> Vec<String> {
+    if output::is_terminal() {
+        vec![format!("{mechanism}\n{situation}")]
+    } else {
+        vec![mechanism.to_owned(), situation.to_string()]
+    }
+}
+
+/// A table about mechanisms; the last `numbers` columns stand to the right.
+fn table(header: &[&str], numbers: usize) -> Table {
+    let joined = SUBJECT.join("\n");
+    let subject = if output::is_terminal() { vec![&joined[..]] } else { SUBJECT.to_vec() };
+    let header = subject.into_iter().chain(header.iter().copied()).collect::<Vec<_>>();
+    let mut table = output::table(&header, 0);
+    for column in table.column_iter_mut().skip(header.len() - numbers) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    // Names are not broken.
+    for column in table.column_iter_mut().take(1) {
+        column.set_constraint(ColumnConstraint::ContentWidth);
+    }
+    table
+}
+
 fn rates(rows: &[Guessed<'_>]) -> String {
     let names = ATTACKERS.map(|attacker| attacker.name);
-    let header = ["mechanism", "attacker", "work of a guess", "here"];
-    let header = header.into_iter().chain(names).collect::<Vec<_>>();
-    let mut table = output::table(&header, 0);
-    for column in table.column_iter_mut().skip(3) {
-        column.set_cell_alignment(comfy_table::CellAlignment::Right);
-    }
+    let header = ["work of a guess", "here"].into_iter().chain(names).collect::<Vec<_>>();
+    let mut table = table(&header, 1 + names.len());
     for row in rows {
-        let words = [row.mechanism.to_owned(), row.situation.to_string(), row.work.to_string()];
+        let mut cells = subject(row.mechanism, row.situation);
+        cells.push(row.work.to_string());
         let rates = std::iter::once(row.rate).chain(ATTACKERS.iter().map(|who| who.rate(row.work)));
-        table.add_row(words.into_iter().chain(rates.map(numbers::rate)));
+        table.add_row(cells.into_iter().chain(rates.map(numbers::rate)));
     }
     output::lines(&table)
 }
@@ -174,21 +207,19 @@ fn times(
     rate: impl Fn(&Guessed<'_>) -> f64,
     priced: Option<&Attacker>,
 ) -> String {
-    let header = ["mechanism", "attacker"].into_iter().chain(DICTIONARIES.iter().map(|list| list.name));
-    let mut table = output::table(&header.collect::<Vec<_>>(), 0);
-    for column in table.column_iter_mut().skip(2) {
-        column.set_cell_alignment(comfy_table::CellAlignment::Right);
-    }
+    let header = DICTIONARIES.map(|list| list.name);
+    let mut table = table(&header, header.len());
+    let between = if output::is_terminal() { "\n" } else { ", " };
     for row in rows {
-        let words = [row.mechanism.to_owned(), row.situation.to_string()];
         let cells = DICTIONARIES.iter().map(|list| {
             let seconds = list.guesses / rate(row);
+            let time = numbers::time(seconds);
             match priced {
-                Some(who) => format!("{}, {}", numbers::time(seconds), numbers::money(who.dollars(seconds))),
-                None => numbers::time(seconds),
+                Some(who) => format!("{time}{between}{}", numbers::money(who.dollars(seconds))),
+                None => time,
             }
         });
-        table.add_row(words.into_iter().chain(cells));
+        table.add_row(subject(row.mechanism, row.situation).into_iter().chain(cells));
     }
     format!("All of a list, {who}:\n{}", output::lines(&table))
 }
@@ -204,7 +235,10 @@ fn meaning(rows: &[Guessed<'_>]) -> String {
             None => paragraphs.push((text, vec![about])),
         }
     }
-    let paragraphs = paragraphs.iter().map(|(text, abouts)| format!("{}:\n{text}", abouts.join(", ")));
+    let paragraphs = paragraphs.iter().map(|(text, abouts)| {
+        let about = output::paragraph(&format!("{}:", abouts.join(", ")));
+        format!("{about}\n{}", output::paragraph(text))
+    });
     paragraphs.collect::<Vec<_>>().join("\n\n")
 }
 

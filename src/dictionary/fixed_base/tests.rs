@@ -3,10 +3,11 @@
 use super::*;
 
 fn kernels() -> Vec<Kernel> {
-    let mut kernels = vec![Kernel::Words];
     #[cfg(target_arch = "x86_64")]
-    kernels.extend(ifma::available().then_some(Kernel::Ifma));
-    kernels
+    if ifma::available() {
+        return vec![Kernel::Words, Kernel::Ifma];
+    }
+    vec![Kernel::Words]
 }
 
 /// Exponents with all digits of a small window, and the edges.
