@@ -1,15 +1,41 @@
 //! Progress bars: on stderr, and only when that is a terminal.
 
-use std::time::Instant;
+use std::sync::LazyLock;
+use std::time::{Duration, Instant};
 
-use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
+use console::{Term, truncate_str};
+use indicatif::{HumanBytes, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+/// All bars of the process, one below the other; what is printed meanwhile comes above them.
+pub(crate) static BARS: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
+
+/// As long as this lives, no bar is seen.
+pub(crate) struct Hidden;
+
+/// Takes all bars from the screen.
+pub(crate) fn hide() -> Hidden {
+    let _ = BARS.clear();
+    BARS.set_draw_target(ProgressDrawTarget::hidden());
+    Hidden
+}
+
+impl Drop for Hidden {
+    fn drop(&mut self) {
+        BARS.set_draw_target(ProgressDrawTarget::stderr());
+    }
+}
+
+/// Between two movements of what shows that it goes on.
+const TICK: Duration = Duration::from_millis(125);
 
 /// A bar that is at `from` already. Its message says how fast it goes.
-pub(crate) fn bar(prefix: impl Into<String>, from: u64, to: u64) -> ProgressBar {
-    let bar = ProgressBar::new(to);
-    let style = ProgressStyle::with_template("{prefix} {bar:30} {percent} % {msg}, {eta} left");
+pub(crate) fn bar(prefix: &str, from: u64, to: u64) -> ProgressBar {
+    let bar = BARS.add(ProgressBar::new(to));
+    let style = ProgressStyle::with_template("{prefix} {wide_bar} {percent} % {msg}, {eta} left");
     bar.set_style(style.expect("a constant that is well formed"));
-    bar.set_prefix(prefix.into());
+    // The numbers are what one looks for.
+    let room = usize::from(Term::stderr().size().1) / 4;
+    bar.set_prefix(truncate_str(prefix, room, "\u{2026}").into_owned());
     bar.set_position(from);
     bar.reset_eta();
     bar
@@ -40,5 +66,32 @@ impl Octets {
 impl Drop for Octets {
     fn drop(&mut self) {
         self.bar.finish_and_clear();
+        BARS.remove(&self.bar);
+    }
+}
+
+/// What is being waited for, while it lasts.
+pub(crate) struct Wait(ProgressBar);
+
+impl Wait {
+    /// Unseen where a program reads what we print.
+    pub(crate) fn new(text: String, json: bool) -> Self {
+        if json {
+            return Self(ProgressBar::hidden());
+        }
+        let bar = BARS.add(ProgressBar::new_spinner());
+        bar.set_style(
+            ProgressStyle::with_template("{spinner} {msg}").expect("a constant that is well formed"),
+        );
+        bar.set_message(text);
+        bar.enable_steady_tick(TICK);
+        Self(bar)
+    }
+}
+
+impl Drop for Wait {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+        BARS.remove(&self.0);
     }
 }
