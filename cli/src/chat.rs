@@ -1,6 +1,6 @@
 //! A person at a terminal: the line that is typed stays whole while others come in above it.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::sync::Mutex;
 
 use rustyline::config::Config;
@@ -28,15 +28,12 @@ const WAITING: usize = 4;
 pub(crate) fn open(name: &str) -> (mpsc::Receiver<io::Result<Vec<u8>>>, Screen) {
     match edited(name) {
         Some(opened) => opened,
-        // The terminal cannot do more, or what is said goes elsewhere.
+        // The terminal cannot do more.
         None => (read_stdin(true), Screen { printer: None }),
     }
 }
 
 fn edited(name: &str) -> Option<(mpsc::Receiver<io::Result<Vec<u8>>>, Screen)> {
-    if !io::stdout().is_terminal() {
-        return None;
-    }
     interrupt::mind();
     let config = Config::builder().bracketed_paste(false).auto_add_history(true).build();
     let mut editor = Editor::<(), _>::with_history(config, MemHistory::default()).ok()?;

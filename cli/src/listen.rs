@@ -29,9 +29,9 @@ const SESSIONS_MAX: usize = 16;
 
 /// Wait for a peer who proves the shared password, then chat or take data or files
 ///
-/// On a terminal each line is a message; Ctrl-D ends the session. When stdin is a file or a pipe, octets pass
-/// unchanged and the session ends when the peer ends it. With --receive, files are taken from countersign send, in one session after
-/// another.
+/// On a terminal each line is a message; Ctrl-D ends the session. When stdin or stdout is a file or a pipe, octets
+/// pass unchanged and the session ends when the peer ends it. With --receive, files are taken from countersign send,
+/// in one session after another, until Ctrl-C.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   countersign listen --jid bob@biloxi.example --from alice@atlanta.example

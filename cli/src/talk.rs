@@ -31,10 +31,10 @@ pub(crate) enum AtEnd {
 
 /// Joins stdin and stdout to the tunnel until the session ends.
 ///
-/// Stdin from a terminal is sent line by line as chat messages, anything else octet for octet. What comes is
+/// Between a terminal's stdin and stdout lines are sent as chat messages, anything else octet for octet. What comes is
 /// printed as what it is: messages with the sender's name, octets unchanged.
 pub(crate) async fn talk(mut stream: E2eStream, at_end: AtEnd) -> Result<(), Failure> {
-    let chat = io::stdin().is_terminal();
+    let chat = io::stdin().is_terminal() && io::stdout().is_terminal();
     let (mut input, screen) = if chat {
         let text = format_args!("with {}; each line is a message, Ctrl-D ends the session", stream.peer());
         output::note(Tone::Good, "chat:", text);
