@@ -269,7 +269,7 @@ def session(tunnel, setup, mechanism, mechanisms, types, initiator, responder, o
 
 async def call(peer):
     setup, own = peer.setup, peer.boundjid.full
-    info = await peer["xep_0030"].get_info(jid=setup["peer"], timeout=PATIENCE)
+    info = await peer.plugin["xep_0030"].get_info(jid=setup["peer"], timeout=PATIENCE)
     missing = {JINGLE, XMLSTREAM, IBB, XTLS} - set(info["disco_info"]["features"])
     assert not missing, missing
 
@@ -288,7 +288,7 @@ async def call(peer):
     fingerprint = answered.find("{%s}fingerprint" % XTLS)
     say(accepted=fingerprint.get("algo"))
 
-    bytestream = await peer["xep_0047"].open_stream(
+    bytestream = await peer.plugin["xep_0047"].open_stream(
         slixmpp.JID(setup["peer"]), block_size=int(transport.get("block-size")), sid=IBB_SID, timeout=PATIENCE
     )
     tunnel = Tunnel(bytestream, setup, False)
@@ -350,7 +350,7 @@ async def answer(peer):
     opened = asyncio.Queue()
     peer.add_event_handler("ibb_stream_start", opened.put_nowait)
     for feature in (JINGLE, XMLSTREAM, IBB, XTLS):
-        await peer["xep_0030"].add_feature(feature)
+        await peer.plugin["xep_0030"].add_feature(feature)
     peer.take_jingle()
     say(listening=own)
     initiate = await asyncio.wait_for(peer.jingle.get(), PATIENCE)
