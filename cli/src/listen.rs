@@ -242,6 +242,7 @@ impl<'a> Listener<'a> {
                 Some(ended) = sessions.join_next() => match ended {
                     Ok(ended) if once => return ended,
                     Ok(Ok(())) => {}
+                    Ok(Err(failure)) if failure.exit == Exit::Stopped => return Err(failure),
                     Ok(Err(failure)) => exit::complain(&failure),
                     Err(error) => {
                         let what = format!("a session broke down: {error}");
