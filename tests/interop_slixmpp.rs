@@ -3,18 +3,11 @@
 #![cfg(all(feature = "client-tls", feature = "cpace", any(feature = "aws-lc-rs", feature = "ring")))]
 #![allow(clippy::unwrap_used, reason = "a test may panic, in its helpers too")]
 
-#[path = "common/certificates.rs"]
-#[allow(dead_code, reason = "each test file takes what it needs")]
-mod certificates;
 mod common;
+#[path = "common/network.rs"]
+mod network;
 #[path = "common/peer.rs"]
 mod peer;
-#[path = "common/servers.rs"]
-#[allow(dead_code, reason = "each test file takes what it needs")]
-mod servers;
-#[path = "common/tunnels.rs"]
-#[allow(dead_code, reason = "each test file takes what it needs")]
-mod tunnels;
 
 use std::process::Stdio;
 
@@ -24,10 +17,10 @@ use countersign::xmpp::driver::{Driver, E2eStream};
 use countersign::xmpp::{Element, Event, FullJid, disco, ns};
 use serde_json::json;
 
-use certificates::Authority;
+use network::certificates::Authority;
+use network::servers::{Folder, Server, Setup};
+use network::tunnels::{Connected, SECRET, account, call, guard, listen, log_in};
 use peer::Peer;
-use servers::{Folder, Server, Setup};
-use tunnels::{SECRET, account, call, guard, listen, log_in};
 
 const ACCOUNTS: [(&str, &str); 2] = [("alice", "in wonderland"), ("bob", "the builder")];
 const ALICE: &str = "alice@montague.example/laptop";
@@ -55,6 +48,10 @@ impl Stage {
         let authority = Authority::new();
         let server = Server::prosody(Setup::new("montague.example", &ACCOUNTS, &authority));
         Self { authority, server, folder: Folder::new("slixmpp", None) }
+    }
+
+    async fn alice(&self) -> Connected {
+        log_in(&self.server, &self.authority, account(ALICE, ACCOUNTS[0].1)).await.unwrap()
     }
 
     /// Bob by slixmpp; with a certificate for TLS, which nobody has to believe.
@@ -107,12 +104,6 @@ async fn a_client_without_tunnels_refuses_cleanly() {
     let answer = answer.await;
     let condition = answer.children().find(|child| child.name() == "error").and_then(|e| e.children().next());
     assert_eq!(condition.map(Element::name), Some("feature-not-implemented"), "{answer:?}");
-}
-
-impl Stage {
-    async fn alice(&self) -> tunnels::Connected {
-        log_in(&self.server, &self.authority, account(ALICE, ACCOUNTS[0].1)).await.unwrap()
-    }
 }
 
 /// What a peer of Python says, asked in a thread of its own.
