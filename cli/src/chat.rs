@@ -14,14 +14,14 @@ use crate::interrupt;
 use crate::output;
 use crate::talk::read_stdin;
 
+/// Lines that wait for the tunnel.
+const WAITING: usize = 4;
+
 /// Where lines appear.
 pub(crate) struct Screen {
     /// Around the line that is being edited, where one is.
     printer: Option<Mutex<Box<dyn ExternalPrinter + Send>>>,
 }
-
-/// Lines that wait for the tunnel.
-const WAITING: usize = 4;
 
 /// Lines as they are typed, behind this name, and where to show others. Ctrl-C comes as an error of the kind
 /// [`io::ErrorKind::Interrupted`].

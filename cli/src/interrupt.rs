@@ -1,4 +1,5 @@
-//! Ctrl-C: the terminal is left as it was found, and a peer who is there hears that it was no proper end.
+//! Ctrl-C: the terminal is left as it was found, and a peer who is there hears that it was no proper end. And questions,
+//! at which a person may press it.
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::Once;
