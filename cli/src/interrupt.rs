@@ -71,12 +71,21 @@ pub(crate) fn restore() {
     terminal::restore();
 }
 
+/// Has the terminal not show control keys: what it shows for them would push a bar from its line.
+pub(crate) fn hide_keys() {
+    mind();
+    terminal::hide_keys();
+}
+
 #[cfg(unix)]
 mod terminal {
     use std::fs::File;
     use std::sync::OnceLock;
 
-    use rustix::termios::{OptionalActions, QueueSelector, Termios, tcflush, tcgetattr, tcsetattr};
+    use rustix::process::getpgrp;
+    use rustix::termios::{
+        LocalModes, OptionalActions, QueueSelector, Termios, tcflush, tcgetattr, tcgetpgrp, tcsetattr,
+    };
 
     static FOUND: OnceLock<Option<(File, Termios)>> = OnceLock::new();
 
@@ -89,9 +98,22 @@ mod terminal {
     }
 
     pub(super) fn restore() {
-        if let Some(Some((terminal, state))) = FOUND.get() {
+        change(|_| ());
+    }
+
+    pub(super) fn hide_keys() {
+        change(|state| state.local_modes.remove(LocalModes::ECHOCTL));
+    }
+
+    /// The state that was found, with a change.
+    fn change(edit: impl FnOnce(&mut Termios)) {
+        let Some(Some((terminal, state))) = FOUND.get() else { return };
+        // A process in the background would be stopped for it.
+        if tcgetpgrp(terminal).is_ok_and(|group| group == getpgrp()) {
+            let mut state = state.clone();
+            edit(&mut state);
             // Nothing is left to be done where the terminal is gone.
-            let _ = tcsetattr(terminal, OptionalActions::Now, state);
+            let _ = tcsetattr(terminal, OptionalActions::Now, &state);
         }
     }
 
@@ -105,6 +127,8 @@ mod terminal {
     pub(super) fn remember() {}
 
     pub(super) fn restore() {}
+
+    pub(super) fn hide_keys() {}
 
     pub(super) fn forget_input() {}
 }

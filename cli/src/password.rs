@@ -71,6 +71,9 @@ impl PasswordArgs {
 fn ask(prompt: &str) -> Result<Password, Failure> {
     interrupt::mind();
     let typed = rpassword::prompt_password(format!("{prompt}: ")).map_err(|error| {
+        if error.kind() == io::ErrorKind::Interrupted {
+            return Failure::stopped();
+        }
         let what = format!("cannot ask for the password: {error}");
         Failure::new(Exit::Local, what, "Run the command in a terminal, or give --password-file PATH.")
     })?;

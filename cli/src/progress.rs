@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 use console::{Term, truncate_str};
 use indicatif::{HumanBytes, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::interrupt;
+
 /// All bars of the process, one below the other; what is printed meanwhile comes above them.
 pub(crate) static BARS: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
 
@@ -37,6 +39,8 @@ const NUMBERS: u16 = 33;
 pub(crate) fn bar(prefix: &str, from: u64, to: u64) -> ProgressBar {
     let bar = BARS.add(ProgressBar::new(to));
     fit(&bar, prefix, columns());
+    // Until more is known.
+    bar.set_message("0/s");
     bar.set_position(from);
     bar.reset_eta();
     bar
@@ -72,6 +76,9 @@ impl Octets {
     /// Unseen where a program reads what we print.
     pub(crate) fn new(prefix: &str, from: u64, to: u64, json: bool) -> Self {
         let bar = if json { ProgressBar::hidden() } else { bar(prefix, from, to) };
+        if !bar.is_hidden() {
+            interrupt::hide_keys();
+        }
         Self { bar, prefix: prefix.to_owned(), columns: columns().into(), from, begun: Instant::now() }
     }
 
@@ -89,8 +96,12 @@ impl Octets {
 /// The line is free again, however it ends.
 impl Drop for Octets {
     fn drop(&mut self) {
+        let seen = !self.bar.is_hidden();
         self.bar.finish_and_clear();
         BARS.remove(&self.bar);
+        if seen {
+            interrupt::restore();
+        }
     }
 }
 
