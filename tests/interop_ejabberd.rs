@@ -2,24 +2,17 @@
 #![cfg(all(feature = "client-tls", feature = "cpace", any(feature = "aws-lc-rs", feature = "ring")))]
 #![allow(clippy::unwrap_used, reason = "a test may panic, in its helpers too")]
 
-#[path = "common/certificates.rs"]
-#[allow(dead_code, reason = "each test file takes what it needs")]
-mod certificates;
 mod common;
-#[path = "common/servers.rs"]
-#[allow(dead_code, reason = "each test file takes what it needs")]
-mod servers;
-#[path = "common/tunnels.rs"]
-#[allow(dead_code, reason = "each test file takes what it needs")]
-mod tunnels;
+#[path = "common/network.rs"]
+mod network;
 
 use countersign::BindingType;
 use countersign::xmpp::client::{BindingUse, Greeter, Profile, available, callable, rules};
 use countersign::xmpp::driver::Driver;
 
-use certificates::Authority;
-use servers::{Dns, Ports, Server, Setup};
-use tunnels::{account, call, exchange, guard, listen, log_in, log_in_directly, talk};
+use network::certificates::Authority;
+use network::servers::{Dns, Ports, Server, Setup};
+use network::tunnels::{account, call, exchange, guard, listen, log_in, log_in_directly, talk};
 
 const DOMAIN: &str = "capulet.example";
 const ACCOUNTS: [(&str, &str); 2] = [("alice", "in wonderland"), ("bob", "the builder")];

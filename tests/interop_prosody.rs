@@ -2,16 +2,9 @@
 #![cfg(all(feature = "client-tls", feature = "cpace", any(feature = "aws-lc-rs", feature = "ring")))]
 #![allow(clippy::unwrap_used, reason = "a test may panic, in its helpers too")]
 
-#[path = "common/certificates.rs"]
-#[allow(dead_code, reason = "each test file takes what it needs")]
-mod certificates;
 mod common;
-#[path = "common/servers.rs"]
-#[allow(dead_code, reason = "each test file takes what it needs")]
-mod servers;
-#[path = "common/tunnels.rs"]
-#[allow(dead_code, reason = "each test file takes what it needs")]
-mod tunnels;
+#[path = "common/network.rs"]
+mod network;
 
 use std::time::{Duration, Instant};
 
@@ -24,11 +17,11 @@ use countersign::xmpp::s5b::{self, Route, Socks5};
 use countersign::xmpp::{BareJid, FullJid, Jid, Limits, ibb};
 use countersign::{BindingType, sasl};
 
-use certificates::Authority;
+use network::certificates::Authority;
+use network::servers::{Server, Setup};
+use network::tunnels::{account, call_with, gate, guard, listen, log_in, log_in_directly, talk, trust};
 use rand_core::Rng;
-use servers::{Server, Setup};
 use sha2::{Digest, Sha256};
-use tunnels::{account, call_with, gate, guard, listen, log_in, log_in_directly, talk, trust};
 
 const DOMAIN: &str = "montague.example";
 const ACCOUNTS: [(&str, &str); 2] = [("alice", "in wonderland"), ("bob", "the builder")];
@@ -88,8 +81,10 @@ async fn what_must_be_refused_is_refused() {
         guard(Client::connect_secure(&targets, &trust(&authority), login(ALICE, ACCOUNTS[0].1))).await;
     assert!(error.err().unwrap().is(&rules::TLS_FAILED));
     // Nobody listens at the first: the second is tried.
-    let targets =
-        [Target::new("127.0.0.1", servers::free_port()), Target::new("127.0.0.1", server.ports.clients)];
+    let targets = [
+        Target::new("127.0.0.1", network::servers::free_port()),
+        Target::new("127.0.0.1", server.ports.clients),
+    ];
     let client =
         guard(Client::connect_secure(&targets, &trust(&authority), login(ALICE, ACCOUNTS[0].1))).await;
     guard(client.unwrap().close()).await.unwrap();
@@ -242,7 +237,7 @@ async fn fifty_mebibytes_over_a_direct_connection() {
     let listener = Listener::bind("127.0.0.1:0").await.unwrap();
     let bob = Socks5::new().with_direct(listener.local_addr());
     // Alice may connect to this machine as she offers an address of it, where nobody listens.
-    let alice = Socks5::new().with_direct([([127, 0, 0, 1], servers::free_port()).into()]);
+    let alice = Socks5::new().with_direct([([127, 0, 0, 1], network::servers::free_port()).into()]);
     let transfer = Transfer { alice: Some(alice), bob: Some(bob), listener, octets: 50 * MIB };
     assert_eq!(transfer.run(&server, &authority).await, Route::Direct);
 }

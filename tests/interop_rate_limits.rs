@@ -6,16 +6,9 @@
 #![cfg(all(feature = "client-tls", feature = "cpace", any(feature = "aws-lc-rs", feature = "ring")))]
 #![allow(clippy::unwrap_used, reason = "a test may panic, in its helpers too")]
 
-#[path = "common/certificates.rs"]
-#[allow(dead_code, reason = "each test file takes what it needs")]
-mod certificates;
 mod common;
-#[path = "common/servers.rs"]
-#[allow(dead_code, reason = "each test file takes what it needs")]
-mod servers;
-#[path = "common/tunnels.rs"]
-#[allow(dead_code, reason = "each test file takes what it needs")]
-mod tunnels;
+#[path = "common/network.rs"]
+mod network;
 
 use std::time::{Duration, Instant};
 
@@ -24,9 +17,9 @@ use countersign::xmpp::session::rules;
 use rand::RngExt as _;
 use sha2::{Digest, Sha256};
 
-use certificates::Authority;
-use servers::{Ports, Server, Setup};
-use tunnels::{account, call, guard, listen, log_in};
+use network::certificates::Authority;
+use network::servers::{Ports, Server, Setup};
+use network::tunnels::{account, call, guard, listen, log_in};
 
 const DOMAIN: &str = "verona.example";
 const ACCOUNTS: [(&str, &str); 2] = [("alice", "in wonderland"), ("bob", "the builder")];
@@ -147,5 +140,5 @@ async fn a_server_that_dies_and_comes_back() {
     // The same ports; what was before the end does not disturb what comes after it.
     let server = Server::prosody(setup());
     let (_handles, [alice, bob]) = tunnel(&server, &authority).await;
-    tunnels::exchange(alice, bob, 10_000).await;
+    network::tunnels::exchange(alice, bob, 10_000).await;
 }

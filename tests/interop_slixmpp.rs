@@ -1,32 +1,26 @@
-//! Against slixmpp, at Prosody: a client without tunnels refuses cleanly, and a foreign client reads what we write, from
-//! the offer to the stream inside TLS.
+//! Against slixmpp, at Prosody: a client without tunnels refuses cleanly, and a foreign client, written from
+//! docs/xtls-profile.md, has whole sessions with us in both roles.
 #![cfg(all(feature = "client-tls", feature = "cpace", any(feature = "aws-lc-rs", feature = "ring")))]
 #![allow(clippy::unwrap_used, reason = "a test may panic, in its helpers too")]
 
-#[path = "common/certificates.rs"]
-#[allow(dead_code, reason = "each test file takes what it needs")]
-mod certificates;
 mod common;
+#[path = "common/network.rs"]
+mod network;
 #[path = "common/peer.rs"]
 mod peer;
-#[path = "common/servers.rs"]
-#[allow(dead_code, reason = "each test file takes what it needs")]
-mod servers;
-#[path = "common/tunnels.rs"]
-#[allow(dead_code, reason = "each test file takes what it needs")]
-mod tunnels;
 
 use std::process::Stdio;
 
+use countersign::ErrorKind;
 use countersign::xmpp::client::callable;
-use countersign::xmpp::driver::Driver;
-use countersign::xmpp::{Element, FullJid, disco, session};
+use countersign::xmpp::driver::{Driver, E2eStream};
+use countersign::xmpp::{Element, Event, FullJid, disco, ns};
 use serde_json::json;
 
-use certificates::Authority;
+use network::certificates::Authority;
+use network::servers::{Folder, Server, Setup};
+use network::tunnels::{Connected, SECRET, account, call, guard, listen, log_in};
 use peer::Peer;
-use servers::{Folder, Server, Setup};
-use tunnels::{account, call, guard, listen, log_in};
 
 const ACCOUNTS: [(&str, &str); 2] = [("alice", "in wonderland"), ("bob", "the builder")];
 const ALICE: &str = "alice@montague.example/laptop";
@@ -35,8 +29,12 @@ const BOB: &str = "bob@montague.example/tablet";
 fn are_there() -> bool {
     let prosody = common::peer_or_skip("Prosody", common::is_installed("prosody"));
     let mut import = std::process::Command::new("python3");
-    import.args(["-c", "import slixmpp"]).stdout(Stdio::null()).stderr(Stdio::null());
-    prosody && common::peer_or_skip("slixmpp", import.status().is_ok_and(|status| status.success()))
+    import.args(["-c", "import slixmpp, OpenSSL"]).stdout(Stdio::null()).stderr(Stdio::null());
+    prosody
+        && common::peer_or_skip(
+            "slixmpp with pyOpenSSL",
+            import.status().is_ok_and(|status| status.success()),
+        )
 }
 
 struct Stage {
@@ -52,8 +50,12 @@ impl Stage {
         Self { authority, server, folder: Folder::new("slixmpp", None) }
     }
 
+    async fn alice(&self) -> Connected {
+        log_in(&self.server, &self.authority, account(ALICE, ACCOUNTS[0].1)).await.unwrap()
+    }
+
     /// Bob by slixmpp; with a certificate for TLS, which nobody has to believe.
-    fn bob(&self, role: &str) -> Peer {
+    fn bob(&self, role: &str, secret: &str) -> Peer {
         let issued = self.authority.issue("throw-away.invalid");
         let setup = json!({
             "host": "127.0.0.1",
@@ -62,6 +64,8 @@ impl Stage {
             "jid": BOB,
             "password": ACCOUNTS[1].1,
             "peer": ALICE,
+            "secret": secret,
+            "greeting": "from slixmpp",
             "certificate": self.folder.write("cert.pem", &issued.certificate),
             "key": self.folder.write("key.pem", &issued.key),
         });
@@ -77,9 +81,8 @@ async fn a_client_without_tunnels_refuses_cleanly() {
         return;
     }
     let stage = Stage::set();
-    let _bob = stage.bob("plain");
-    let client = log_in(&stage.server, &stage.authority, account(ALICE, ACCOUNTS[0].1)).await.unwrap();
-    let alice = Driver::spawn(client, None);
+    let _bob = stage.bob("plain", SECRET);
+    let alice = Driver::spawn(stage.alice().await, None);
     let bob = FullJid::new(BOB).unwrap();
     let found = guard(callable(&alice, &bob.to_bare(), std::slice::from_ref(&bob))).await.unwrap();
     assert_eq!((found.callable, found.others), (vec![], vec![bob.clone()]));
@@ -103,27 +106,106 @@ async fn a_client_without_tunnels_refuses_cleanly() {
     assert_eq!(condition.map(Element::name), Some("feature-not-implemented"), "{answer:?}");
 }
 
+/// What a peer of Python says, asked in a thread of its own.
+async fn hear<T: Send + 'static>(mut bob: Peer, read: impl FnOnce(&mut Peer) -> T + Send + 'static) -> T {
+    tokio::task::spawn_blocking(move || read(&mut bob)).await.unwrap()
+}
+
+/// Waits for the other's greeting.
+async fn greeting(stream: &mut E2eStream) -> String {
+    loop {
+        if let Event::Stanza(stanza) = stream.recv().await.unwrap() {
+            return stanza.get_child("body", ns::CLIENT).unwrap().text();
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn a_foreign_client_opens_a_tunnel_to_our_listener() {
+async fn a_foreign_client_has_a_whole_session_with_our_listener() {
     if !are_there() {
         return;
     }
     let stage = Stage::set();
-    let client = log_in(&stage.server, &stage.authority, account(ALICE, ACCOUNTS[0].1)).await.unwrap();
-    let alice = listen(client);
-    let mut bob = stage.bob("jingle");
-    let ours = guard(alice.accept());
-    let theirs = tokio::task::spawn_blocking(move || {
+    let alice = listen(stage.alice().await);
+    let theirs = hear(stage.bob("call", SECRET), |bob| {
         assert_eq!(bob.read("accepted"), "sha-256");
         assert_eq!(bob.read("tls"), "TLSv1.3");
         let mechanisms = bob.read("mechanisms");
         assert!(mechanisms.starts_with("CPACE-R255-PLUS CPACE-X25519-PLUS"), "{mechanisms}");
-        let end = bob.read("ended");
-        (mechanisms, end)
+        assert_eq!(bob.read("verified"), "CPACE-R255-PLUS");
+        assert_eq!(bob.read("heard"), "from countersign <&>");
+        assert_eq!(bob.read("ended"), "in order");
     });
-    let (ours, theirs) = tokio::join!(ours, theirs);
-    let (_, end) = theirs.unwrap();
-    assert_eq!(end, "session-terminate");
-    let error = ours.unwrap_err();
-    assert!(error.is(&session::rules::ABORTED_BY_PEER), "{error}");
+    let ours = guard(async {
+        let mut stream = alice.accept().await.unwrap();
+        assert_eq!(stream.peer().to_string(), BOB);
+        assert_eq!(stream.established().mechanism.as_str(), "CPACE-R255-PLUS");
+        assert_eq!(greeting(&mut stream).await, "from slixmpp");
+        stream.send_message("from countersign <&>").await.unwrap();
+        assert!(matches!(stream.recv().await, Some(Event::Closed)));
+    });
+    tokio::join!(ours, theirs);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_foreign_client_that_guesses_is_refused() {
+    if !are_there() {
+        return;
+    }
+    let stage = Stage::set();
+    let alice = listen(stage.alice().await);
+    let theirs = hear(stage.bob("call", "rosebud 1942"), |bob| {
+        for name in ["accepted", "tls", "mechanisms"] {
+            bob.read(name);
+        }
+        assert_eq!(bob.read("unproven"), "the server's confirmation is wrong");
+        assert_eq!(bob.read("refused"), "not-authorized");
+        assert_eq!(bob.read("ended"), "session-terminate");
+    });
+    let (ours, ()) = tokio::join!(guard(alice.accept()), theirs);
+    assert_eq!(ours.unwrap_err().kind(), ErrorKind::AuthenticationFailed);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn we_have_a_whole_session_with_a_foreign_client() {
+    if !are_there() {
+        return;
+    }
+    let stage = Stage::set();
+    let alice = Driver::spawn(stage.alice().await, None);
+    let mut bob = stage.bob("answer", SECRET);
+    assert_eq!(bob.read("listening"), BOB);
+    let theirs = hear(bob, |bob| {
+        assert_eq!(bob.read("tls"), "TLSv1.3");
+        assert_eq!(bob.read("verified"), "CPACE-R255-PLUS");
+        assert_eq!(bob.read("heard"), "from countersign");
+        assert_eq!(bob.read("ended"), "session-terminate");
+    });
+    let ours = guard(async {
+        let mut stream = call(&alice, &FullJid::new(BOB).unwrap()).await.unwrap();
+        assert_eq!(stream.established().mechanism.as_str(), "CPACE-R255-PLUS");
+        stream.send_message("from countersign").await.unwrap();
+        assert_eq!(greeting(&mut stream).await, "from slixmpp");
+        stream.finish().await.unwrap();
+    });
+    tokio::join!(ours, theirs);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_foreign_client_with_another_password_is_not_believed() {
+    if !are_there() {
+        return;
+    }
+    let stage = Stage::set();
+    let alice = Driver::spawn(stage.alice().await, None);
+    let mut bob = stage.bob("answer", "rosebud 1942");
+    assert_eq!(bob.read("listening"), BOB);
+    let theirs = hear(bob, |bob| {
+        assert_eq!(bob.read("tls"), "TLSv1.3");
+        assert_eq!(bob.read("unproven"), "abort");
+        assert_eq!(bob.read("ended"), "session-terminate");
+    });
+    let peer = FullJid::new(BOB).unwrap();
+    let (ours, ()) = tokio::join!(call(&alice, &peer), theirs);
+    assert_eq!(ours.unwrap_err().kind(), ErrorKind::AuthenticationFailed);
 }

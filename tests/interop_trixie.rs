@@ -3,24 +3,17 @@
 #![cfg(all(feature = "client-tls", feature = "cpace", any(feature = "aws-lc-rs", feature = "ring")))]
 #![allow(clippy::unwrap_used, reason = "a test may panic, in its helpers too")]
 
-#[path = "common/certificates.rs"]
-#[allow(dead_code, reason = "each test file takes what it needs")]
-mod certificates;
-#[path = "common/servers.rs"]
-#[allow(dead_code, reason = "each test file takes what it needs")]
-mod servers;
-#[path = "common/tunnels.rs"]
-#[allow(dead_code, reason = "each test file takes what it needs")]
-mod tunnels;
+#[path = "common/network.rs"]
+mod network;
 
 use std::path::PathBuf;
 
 use countersign::BindingType;
 use countersign::xmpp::client::{BindingUse, Profile, rules};
 
-use certificates::Authority;
-use servers::{Server, Setup};
-use tunnels::{account, guard, log_in, log_in_by_end_point, log_in_directly, talk};
+use network::certificates::Authority;
+use network::servers::{Server, Setup};
+use network::tunnels::{account, guard, log_in, log_in_by_end_point, log_in_directly, talk};
 
 const DOMAIN: &str = "verona.example";
 const ACCOUNTS: [(&str, &str); 2] = [("alice", "in wonderland"), ("bob", "the builder")];

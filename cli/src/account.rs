@@ -1,5 +1,6 @@
 //! What `listen` and `connect` share: the account at a server, the tunnel's policy, and what is said of the peer.
 
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -318,8 +319,12 @@ impl TunnelArgs {
         if let Some(route) = route {
             output::note(Tone::Good, "transport:", route);
         }
+        let mut reasons = BTreeMap::<_, Vec<_>>::new();
         for (name, why) in refused {
-            output::note(Tone::Doubtful, "passed over:", format_args!("{name}: {why}"));
+            reasons.entry(*why).or_default().push(name.as_str());
+        }
+        for (why, names) in reasons {
+            output::note(Tone::Doubtful, "passed over:", format_args!("{}: {why}", names.join(", ")));
         }
     }
 }

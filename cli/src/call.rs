@@ -11,6 +11,7 @@ use countersign::{Password, Side};
 use crate::account::{AccountArgs, TunnelArgs, announce_login, endpoint_with};
 use crate::exit::Failure;
 use crate::peer;
+use crate::progress::Wait;
 use crate::sockets::SocketArgs;
 
 /// Everything that a call needs, so that it can be made again.
@@ -56,6 +57,7 @@ impl<'a> Caller<'a> {
         to: &Jid,
         speak: impl AsyncFnOnce(E2eStream) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
+        let waiting = Wait::new(format!("looking for {to}"), self.tunnel.json());
         let mut sockets = self.sockets.open().await?;
         let client = self.account.log_in(self.account_password.clone()).await?;
         let login = client.report().clone();
@@ -77,6 +79,7 @@ impl<'a> Caller<'a> {
                 None => config,
             };
             let stream = handle.connect(config, endpoint_with(Side::Client, self.sockets.record())?).await?;
+            drop(waiting);
             announce_login(handle.own_jid(), &login, self.tunnel.json());
             self.tunnel.announce(&stream);
             speak(stream).await

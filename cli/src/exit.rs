@@ -20,10 +20,12 @@ pub(crate) enum Exit {
     Truncated = 6,
     ProtocolViolation = 7,
     Local = 8,
+    /// As a shell has it for the signal of Ctrl-C.
+    Stopped = 130,
 }
 
 impl Exit {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Success,
         Self::CheckFailed,
         Self::Usage,
@@ -33,6 +35,7 @@ impl Exit {
         Self::Truncated,
         Self::ProtocolViolation,
         Self::Local,
+        Self::Stopped,
     ];
 
     fn meaning(self) -> &'static str {
@@ -46,6 +49,7 @@ impl Exit {
             Self::Truncated => "the connection was lost before its proper close",
             Self::ProtocolViolation => "the peer broke the protocol, or policy forbids what it wants",
             Self::Local => "a file, socket or terminal of this machine failed",
+            Self::Stopped => "stopped with Ctrl-C",
         }
     }
 }
@@ -70,7 +74,7 @@ impl From<ErrorKind> for Exit {
 
 /// The table of exit codes, for the end of the help text.
 pub(crate) fn help() -> String {
-    let rows = Exit::ALL.map(|exit| format!("  {}  {}", exit as u8, exit.meaning()));
+    let rows = Exit::ALL.map(|exit| format!("  {:<3}  {}", exit as u8, exit.meaning()));
     format!("Exit codes:\n{}", rows.join("\n"))
 }
 
@@ -96,6 +100,13 @@ impl Failure {
     }
 }
 
+impl Failure {
+    /// Nothing has failed: a person wants it to end.
+    pub(crate) fn stopped() -> Self {
+        Self::new(Exit::Stopped, "with Ctrl-C", "")
+    }
+}
+
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         Self::new(error.kind().into(), error.to_string(), error.advice())
@@ -106,6 +117,10 @@ impl From<Error> for Failure {
 pub(crate) fn report(result: Result<(), Failure>) -> ExitCode {
     let exit = match result {
         Ok(()) => Exit::Success,
+        Err(Failure { exit: Exit::Stopped, what, .. }) => {
+            output::note(output::Tone::Doubtful, "stopped:", what);
+            Exit::Stopped
+        }
         Err(failure) => {
             complain(&failure);
             failure.exit
@@ -127,9 +142,9 @@ mod tests {
     #[test]
     fn the_help_has_every_code_once() {
         let help = help();
-        for (code, exit) in Exit::ALL.into_iter().enumerate() {
-            assert_eq!(exit as usize, code);
-            assert_eq!(help.matches(&format!("\n  {code}  ")).count(), 1, "{help}");
+        for (code, exit) in (0..=8).chain([130]).zip(Exit::ALL) {
+            assert_eq!(exit as u8, code);
+            assert_eq!(help.matches(&format!("\n  {code:<3}  ")).count(), 1, "{help}");
         }
     }
 

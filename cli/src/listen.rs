@@ -17,6 +17,7 @@ use tokio::task::JoinSet;
 
 use crate::account::{AccountArgs, TunnelArgs, announce_login, endpoint_with, runtime};
 use crate::exit::{self, Exit, Failure};
+use crate::interrupt;
 use crate::output::{self, Tone};
 use crate::receive::{self, Desk, ReceiveArgs};
 use crate::sockets::SocketArgs;
@@ -28,9 +29,9 @@ const SESSIONS_MAX: usize = 16;
 
 /// Wait for a peer who proves the shared password, then chat or take data or files
 ///
-/// On a terminal each line is a message. When stdin or stdout is a file or a pipe, octets pass unchanged. The
-/// session ends when the peer ends it. With --receive, files are taken from countersign send, in one session after
-/// another.
+/// On a terminal each line is a message; Ctrl-D ends the session. When stdin or stdout is a file or a pipe, octets
+/// pass unchanged and the session ends when the peer ends it. With --receive, files are taken from countersign send,
+/// in one session after another, until Ctrl-C.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   countersign listen --jid bob@biloxi.example --from alice@atlanta.example
@@ -201,7 +202,7 @@ impl<'a> Listener<'a> {
             let attended = self.attend(&handle, desk).await;
             handle.finish().await;
             let mut failure = match attended {
-                Err(failure) if !self.args.once => failure,
+                Err(failure) if !self.args.once && failure.exit != Exit::Stopped => failure,
                 attended => return attended,
             };
             handle = loop {
@@ -233,9 +234,15 @@ impl<'a> Listener<'a> {
                         Err(error) => exit::complain(&error.into()),
                     }
                 }
+                stopped = interrupt::stopped() => {
+                    // Each of them tells its peer.
+                    while sessions.join_next().await.is_some() {}
+                    return Err(stopped);
+                }
                 Some(ended) = sessions.join_next() => match ended {
                     Ok(ended) if once => return ended,
                     Ok(Ok(())) => {}
+                    Ok(Err(failure)) if failure.exit == Exit::Stopped => return Err(failure),
                     Ok(Err(failure)) => exit::complain(&failure),
                     Err(error) => {
                         let what = format!("a session broke down: {error}");

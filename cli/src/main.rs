@@ -6,6 +6,7 @@
 
 mod account;
 mod call;
+mod chat;
 mod check;
 mod connect;
 mod cost;
@@ -13,6 +14,7 @@ mod demo;
 mod enroll;
 mod exit;
 mod folder;
+mod interrupt;
 mod listen;
 mod output;
 mod password;

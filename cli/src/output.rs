@@ -5,6 +5,7 @@ use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::path::Path;
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use console::{Term, measure_text_width};
 
 use crate::exit::{Exit, Failure};
 
@@ -18,7 +19,7 @@ pub(crate) enum Tone {
 
 /// Writes text and a newline to stdout. A reader who went away is no failure.
 pub(crate) fn print(text: impl Display) -> Result<(), Failure> {
-    match writeln!(io::stdout(), "{text}") {
+    match above_bars(|| writeln!(io::stdout(), "{text}")) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
             let what = format!("cannot write to stdout: {error}");
             Err(Failure::new(Exit::Local, what, "Check where the output goes; the disk may be full."))
@@ -27,17 +28,55 @@ pub(crate) fn print(text: impl Display) -> Result<(), Failure> {
     }
 }
 
-/// Writes one line with a coloured label to stderr.
+/// Writes one line with a coloured label to stderr. On a terminal it is broken between words.
 pub(crate) fn note(tone: Tone, label: &str, text: impl Display) {
-    let mut stderr = io::stderr();
-    let label = paint(tone, label, colour(&stderr));
+    let line = labelled(tone, label, text);
     // Nobody is left to tell when stderr fails.
-    let _ = writeln!(stderr, "{label} {text}");
+    let _ = above_bars(|| writeln!(io::stderr(), "{line}"));
+}
+
+/// What [`note`] writes.
+pub(crate) fn labelled(tone: Tone, label: &str, text: impl Display) -> String {
+    let (stderr, text) = (Term::stderr(), text.to_string());
+    let painted = paint(tone, label, colour(&io::stderr()));
+    match stderr.size_checked().filter(|_| stderr.is_term()) {
+        Some((_, width)) => {
+            format!("{painted} {}", wrapped(&text, measure_text_width(label) + 1, width.into()))
+        }
+        None => format!("{painted} {text}"),
+    }
+}
+
+/// The text in lines of so many columns, of which the first has some taken and the others are indented. A word that is
+/// longer than that stays whole.
+fn wrapped(text: &str, taken: usize, width: usize) -> String {
+    const INDENT: &str = "  ";
+    let mut column = taken;
+    let mut lines = String::new();
+    for (n, word) in text.split(' ').enumerate() {
+        let length = measure_text_width(word);
+        if n > 0 && column + 1 + length > width {
+            lines.push('\n');
+            lines.push_str(INDENT);
+            column = INDENT.len();
+        } else if n > 0 {
+            lines.push(' ');
+            column += 1;
+        }
+        lines.push_str(word);
+        column += length;
+    }
+    lines
+}
+
+/// Writes while no progress bar is in the way.
+pub(crate) fn above_bars<T>(write: impl FnOnce() -> T) -> T {
+    crate::progress::BARS.suspend(write)
 }
 
 /// Writes one line of JSON to stderr, where stdout belongs to the data.
 pub(crate) fn note_json(value: &serde_json::Value) {
-    let _ = writeln!(io::stderr(), "{value}");
+    let _ = above_bars(|| writeln!(io::stderr(), "{value}"));
 }
 
 /// Whether this stream shows colours: a terminal, and the user does not object (<https://no-color.org>).
@@ -108,6 +147,16 @@ mod tests {
     fn colour_is_only_added_where_wanted() {
         assert_eq!(paint(Tone::Bad, "error:", false), "error:");
         assert_eq!(paint(Tone::Bad, "error:", true), "\u{1b}[1;31merror:\u{1b}[0m");
+    }
+
+    #[test]
+    fn notes_are_broken_between_words() {
+        assert_eq!(wrapped("one two three", 5, 20), "one two three");
+        assert_eq!(wrapped("one two three", 7, 20), "one two three");
+        assert_eq!(wrapped("one two three", 8, 20), "one two\n  three");
+        assert_eq!(wrapped("one twothreefour five", 5, 10), "one\n  twothreefour\n  five");
+        assert_eq!(wrapped("a  b ", 0, 20), "a  b ");
+        assert_eq!(wrapped("", 5, 1), "");
     }
 
     #[test]

@@ -8,6 +8,7 @@ use countersign::Password;
 use zeroize::Zeroizing;
 
 use crate::exit::{Exit, Failure};
+use crate::interrupt;
 use crate::output::{self, Tone};
 
 /// Most octets of a password.
@@ -68,7 +69,11 @@ impl PasswordArgs {
 }
 
 fn ask(prompt: &str) -> Result<Password, Failure> {
+    interrupt::mind();
     let typed = rpassword::prompt_password(format!("{prompt}: ")).map_err(|error| {
+        if error.kind() == io::ErrorKind::Interrupted {
+            return Failure::stopped();
+        }
         let what = format!("cannot ask for the password: {error}");
         Failure::new(Exit::Local, what, "Run the command in a terminal, or give --password-file PATH.")
     })?;

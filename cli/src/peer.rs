@@ -9,6 +9,7 @@ use countersign::xmpp::{BareJid, FullJid, Jid, disco, session};
 
 use crate::account::with_resource;
 use crate::exit::{Exit, Failure};
+use crate::interrupt;
 use crate::output::{self, Tone};
 
 /// The peer's full address: as given, or found, or chosen by the user.
@@ -47,17 +48,17 @@ async fn ask(resources: Vec<FullJid>) -> Result<FullJid, Failure> {
     for (number, resource) in (1..).zip(&resources) {
         output::note(Tone::Doubtful, &format!("{number}:"), resource);
     }
-    output::note(Tone::Doubtful, "which?", format_args!("1 to {}", resources.len()));
+    let question = output::labelled(Tone::Doubtful, "which?", format_args!("1 to {}:", resources.len()));
     let reading = tokio::task::spawn_blocking(move || {
-        let mut line = String::new();
-        let number = io::stdin().read_line(&mut line).ok().and_then(|_| line.trim().parse::<usize>().ok());
-        number.and_then(|number| resources.into_iter().nth(number.checked_sub(1)?))
+        while let Some(answer) = interrupt::ask(&question) {
+            let chosen = answer.parse::<usize>().ok().and_then(|number| number.checked_sub(1));
+            if let Some(resource) = chosen.and_then(|chosen| resources.get(chosen)) {
+                return Some(resource.clone());
+            }
+        }
+        None
     });
     reading.await.ok().flatten().ok_or_else(|| {
-        Failure::new(
-            Exit::Usage,
-            "none of these numbers",
-            "Run the command again, or name the resource in --to.",
-        )
+        Failure::new(Exit::Usage, "no resource was chosen", "Run the command again, or name one in --to.")
     })
 }

@@ -17,6 +17,7 @@ use tokio::sync::Notify;
 
 use crate::exit::{self, Exit, Failure};
 use crate::folder::{Folder, Part, Present};
+use crate::interrupt;
 use crate::output::{self, Tone};
 use crate::progress::Octets;
 use crate::retry::{Retry, RetryArgs};
@@ -124,17 +125,29 @@ impl Missed {
     }
 }
 
-/// Takes the files of one session until the peer ends it. Fails with what went wrong last.
+/// Takes the files of one session until the peer ends it, or Ctrl-C. Fails with what went wrong last.
 pub(crate) async fn serve(desk: Arc<Desk>, mut stream: E2eStream) -> Result<(), Failure> {
+    let served = tokio::select! {
+        served = take_all(&desk, &mut stream) => served,
+        stopped = interrupt::stopped() => Err(stopped),
+    };
+    if served.is_err() {
+        // What has ended already takes no harm from it.
+        stream.abort().await;
+    }
+    served
+}
+
+async fn take_all(desk: &Desk, stream: &mut E2eStream) -> Result<(), Failure> {
     let mut receiver = Receiver::new();
     let mut missed = Ok(());
     loop {
         let turn = match stream.recv().await {
             Some(Event::Stanza(stanza)) => match receiver.stanza(&stanza, desk.size_max) {
-                Ok(Turn::Next(offer)) => take(&desk, &mut stream, offer).await,
+                Ok(Turn::Next(offer)) => take(desk, stream, offer).await,
                 Ok(Turn::Other(same)) => {
                     if stanza.get_child("body", countersign::xmpp::ns::CLIENT).is_some() {
-                        talk::show(stream.peer(), &stanza)?;
+                        talk::show(stream.peer(), &stanza, None)?;
                     }
                     Ok(same)
                 }
@@ -156,10 +169,7 @@ pub(crate) async fn serve(desk: Arc<Desk>, mut stream: E2eStream) -> Result<(), 
                 {
                     return missed;
                 }
-                let Some(next) = next else {
-                    stream.abort().await;
-                    return missed;
-                };
+                let Some(next) = next else { return missed };
                 next
             }
         };
@@ -364,14 +374,18 @@ impl Desk {
     async fn ask(&self, file: &Metadata, stream: &E2eStream) -> bool {
         let _one = self.asking.lock().await;
         let (peer, name, size) = (stream.peer(), file.name(), file.size());
-        output::note(
-            Tone::Doubtful,
-            "overwrite?",
-            format_args!("{peer} sends {name}, {size} octets; another file has that name. [y/N]"),
-        );
-        let reading = tokio::task::spawn_blocking(|| {
-            let mut line = String::new();
-            io::stdin().read_line(&mut line).is_ok() && matches!(line.trim(), "y" | "Y" | "yes")
+        let text = format!("{peer} sends {name}, {size} octets; another file has that name. [y/N]");
+        let question = output::labelled(Tone::Doubtful, "overwrite?", text);
+        let reading = tokio::task::spawn_blocking(move || {
+            loop {
+                // Whoever says nothing has not agreed.
+                let answer = interrupt::ask(&question).unwrap_or_default();
+                match answer.to_ascii_lowercase().as_str() {
+                    "y" | "yes" => return true,
+                    "" | "n" | "no" => return false,
+                    _ => {}
+                }
+            }
         });
         reading.await.unwrap_or(false)
     }

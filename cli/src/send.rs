@@ -18,6 +18,7 @@ use crate::account::{AccountArgs, TunnelArgs, runtime};
 use crate::call::Caller;
 use crate::exit::{Exit, Failure};
 use crate::folder::{self, CHUNK};
+use crate::interrupt;
 use crate::output::{self, Tone};
 use crate::progress::Octets;
 use crate::retry::RetryArgs;
@@ -98,7 +99,14 @@ async fn deliver(
             sessions += 1;
             // The resource that was found or chosen is the one to come back to.
             peer = stream.peer().clone().into();
-            let result = transfer(&mut stream, source).await;
+            let result = tokio::select! {
+                result = transfer(&mut stream, source) => result,
+                stopped = interrupt::stopped() => {
+                    stream.abort().await;
+                    let what = format!("{}; the same command goes on from there", stopped.what);
+                    return Err(Failure { what, ..stopped });
+                }
+            };
             // What counts has been said.
             let _ = stream.finish().await;
             result

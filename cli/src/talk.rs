@@ -1,5 +1,6 @@
 //! What runs over a tunnel that is up: a chat by lines where a person types, octets where a program writes.
 
+use std::fmt::Display;
 use std::io::{self, BufRead, IsTerminal, Read, Write};
 
 use countersign::Error;
@@ -8,7 +9,9 @@ use countersign::xmpp::file::{Reason, Receiver, SIZE_MAX, Turn};
 use countersign::xmpp::{Element, Event, FullJid, ns, session};
 use tokio::sync::mpsc;
 
+use crate::chat::{self, Screen};
 use crate::exit::{Exit, Failure};
+use crate::interrupt;
 use crate::output::{self, Tone};
 
 /// Octets read from stdin at once in pipe mode.
@@ -28,35 +31,63 @@ pub(crate) enum AtEnd {
 
 /// Joins stdin and stdout to the tunnel until the session ends.
 ///
-/// Stdin from a terminal is sent line by line as chat messages, anything else octet for octet. What comes is
+/// Between a terminal's stdin and stdout lines are sent as chat messages, anything else octet for octet. What comes is
 /// printed as what it is: messages with the sender's name, octets unchanged.
 pub(crate) async fn talk(mut stream: E2eStream, at_end: AtEnd) -> Result<(), Failure> {
-    let chat = io::stdin().is_terminal();
-    if chat {
+    let chat = io::stdin().is_terminal() && io::stdout().is_terminal();
+    let (mut input, screen) = if chat {
         let text = format_args!("with {}; each line is a message, Ctrl-D ends the session", stream.peer());
         output::note(Tone::Good, "chat:", text);
+        let (input, screen) = chat::open(name(stream.own()));
+        (input, Some(screen))
+    } else {
+        (read_stdin(false), None)
+    };
+    let talked = tokio::select! {
+        talked = converse(&mut stream, &mut input, screen.as_ref(), at_end) => talked,
+        stopped = interrupt::stopped() => Err(stopped),
+    };
+    drop(screen);
+    match &talked {
+        Ok(()) if chat => {
+            output::note(Tone::Good, "closed:", "by both sides; nothing that was said is missing")
+        }
+        // What is missing must not look like an end.
+        Err(Failure { exit: Exit::Stopped, .. }) => stream.abort().await,
+        _ => {}
     }
-    let mut input = read_stdin(chat);
+    talked
+}
+
+async fn converse(
+    stream: &mut E2eStream,
+    input: &mut mpsc::Receiver<io::Result<Vec<u8>>>,
+    screen: Option<&Screen>,
+    at_end: AtEnd,
+) -> Result<(), Failure> {
     let mut open = true;
     loop {
         tokio::select! {
             chunk = input.recv(), if open => match chunk {
                 Some(Ok(octets)) => {
-                    let said = match chat {
-                        true => stream.send_message(&String::from_utf8_lossy(&octets)).await,
-                        false => stream.write_bytes(&octets).await,
+                    let said = match screen {
+                        // Whoever presses Enter has nothing to say.
+                        Some(_) if octets.is_empty() => Ok(()),
+                        Some(_) => stream.send_message(&String::from_utf8_lossy(&octets)).await,
+                        None => stream.write_bytes(&octets).await,
                     };
                     if let Err(error) = said {
-                        return Err(reason(&mut stream, error).await.into());
+                        return Err(reason(stream, error).await.into());
                     }
                 }
+                Some(Err(error)) if error.kind() == io::ErrorKind::Interrupted => return Err(Failure::stopped()),
                 Some(Err(error)) => {
                     let what = format!("cannot read stdin: {error}");
                     return Err(Failure::new(Exit::Local, what, "Check what writes into the pipe."));
                 }
                 None => {
                     open = false;
-                    if at_end == AtEnd::Close {
+                    if screen.is_some() || at_end == AtEnd::Close {
                         stream.close().await?;
                     }
                 }
@@ -64,11 +95,11 @@ pub(crate) async fn talk(mut stream: E2eStream, at_end: AtEnd) -> Result<(), Fai
             event = stream.recv() => match event {
                 Some(Event::Stanza(stanza)) => {
                     if let Some(refusal) = refuse_file(&stanza) {
-                        let from = stream.peer();
-                        output::note(Tone::Doubtful, "refused:", format_args!("{from} wants to send a file"));
+                        let text = format_args!("{} wants to send a file", stream.peer());
+                        notice(screen, "refused:", text)?;
                         stream.send(refusal).await?;
                     } else {
-                        show(stream.peer(), &stanza)?;
+                        show(stream.peer(), &stanza, screen)?;
                     }
                 }
                 Some(Event::Bytes(octets)) => write_stdout(&octets)?,
@@ -152,14 +183,32 @@ fn without_line_end(mut line: Vec<u8>) -> Vec<u8> {
 }
 
 /// Prints a chat message; what the peer wrote cannot disturb the terminal.
-pub(crate) fn show(peer: &FullJid, stanza: &Element) -> Result<(), Failure> {
+pub(crate) fn show(peer: &FullJid, stanza: &Element, screen: Option<&Screen>) -> Result<(), Failure> {
     let Some(body) = stanza.get_child("body", ns::CLIENT) else {
-        output::note(Tone::Doubtful, "ignored:", format_args!("a <{}/> without a body", stanza.name()));
-        return Ok(());
+        return notice(screen, "ignored:", format_args!("a <{}/> without a body", stanza.name()));
     };
     let clean = |c: char| if c.is_control() && c != '\n' && c != '\t' { '\u{fffd}' } else { c };
-    let text = body.text().chars().map(clean).collect::<String>();
-    output::print(format_args!("{}: {text}", peer.node().map_or("peer", |node| node.as_str())))
+    let text = format!("{}: {}", name(peer), body.text().chars().map(clean).collect::<String>());
+    match screen {
+        Some(screen) => screen.show(&text),
+        None => output::print(text),
+    }
+}
+
+/// A note that leaves the line alone that is being typed.
+fn notice(screen: Option<&Screen>, label: &str, text: impl Display) -> Result<(), Failure> {
+    match screen {
+        Some(screen) => screen.show(&output::labelled(Tone::Doubtful, label, text)),
+        None => {
+            output::note(Tone::Doubtful, label, text);
+            Ok(())
+        }
+    }
+}
+
+/// How somebody is called before what he says.
+fn name(jid: &FullJid) -> &str {
+    jid.node().map_or("peer", |node| node.as_str())
 }
 
 pub(crate) fn write_stdout(octets: &[u8]) -> Result<(), Failure> {

@@ -131,6 +131,22 @@ fn files_arrive_one_after_another() {
 }
 
 #[test]
+fn files_take_a_direct_connection_where_both_ask_for_it() {
+    let stage = Stage::set("send-direct");
+    let bob = Receiver::start(&stage, &["--direct=127.0.0.1"]);
+    let data = octets(3_000_000);
+    for (name, option, shown) in [
+        ("direct", &["--direct=127.0.0.1"][..], "transport: a direct connection"),
+        ("in-band", &[], "transport: in stanzas over the servers"),
+    ] {
+        let output = send(&stage, &file(&stage, name, &data), option);
+        assert_sent(&output);
+        assert!(text(&output.stderr).contains(shown), "{}", text(&output.stderr));
+        assert!(bob.content(name) == data, "{name}");
+    }
+}
+
+#[test]
 fn one_session_is_enough_where_that_is_said() {
     let stage = Stage::set("send-once");
     let bob = Receiver::start(&stage, &["--once"]);

@@ -172,8 +172,13 @@ impl AtProsody {
     }
 
     fn listen(&self, jid: &str) -> Process {
+        self.listen_with(jid, &[])
+    }
+
+    fn listen_with(&self, jid: &str, more: &[&str]) -> Process {
         let mut command = self.command("listen", jid, "ca.pem");
-        let (bob, stderr) = listening(command.args(["--once", "--from", "alice@montague.example"]));
+        command.args(["--once", "--from", "alice@montague.example"]).args(more);
+        let (bob, stderr) = listening(&mut command);
         drop(overheard(stderr));
         bob
     }
@@ -197,6 +202,35 @@ fn a_bare_address_is_enough_at_a_real_server() {
     assert!(words.contains("by SCRAM-SHA-256, not bound to the connection"), "{words}");
     let bob = bob.finish();
     assert!(bob.status.success() && bob.stdout == data, "{} octets came", bob.stdout.len());
+}
+
+#[test]
+fn the_proxy_of_a_real_server_carries_octets_and_files() {
+    let Some(stage) = AtProsody::set("proxied") else { return };
+    let data = (0..500_000_u32).flat_map(u32::to_be_bytes).collect::<Vec<_>>();
+    for (theirs, ours, shown) in [
+        ("--proxy", "--proxy", "the proxy proxy.montague.example"),
+        ("--proxy=proxy.montague.example", "--proxy", "the proxy proxy.montague.example"),
+        ("--direct=127.0.0.1", "--proxy=proxy.montague.example", "the proxy proxy.montague.example"),
+    ] {
+        let transport = format!("transport: {shown}");
+        let bob = stage.listen_with("bob@montague.example", &[theirs]);
+        let mut command = stage.command("connect", "alice@montague.example", "ca.pem");
+        let alice = Process::start(command.args(["--to", "bob@montague.example", ours])).run(&data);
+        assert!(text(&alice.stderr).contains(&transport), "{theirs} {ours}: {}", text(&alice.stderr));
+        assert!(alice.status.success() && bob.finish().stdout == data, "{theirs} {ours}");
+    }
+    let (file, directory) = (stage.folder.0.join("file"), stage.folder.0.join("in"));
+    std::fs::create_dir(&directory).unwrap();
+    std::fs::write(&file, &data).unwrap();
+    let bob =
+        stage.listen_with("bob@montague.example", &["--proxy", "--receive", directory.to_str().unwrap()]);
+    let mut command = stage.command("send", "alice@montague.example", "ca.pem");
+    command.args(["--to", "bob@montague.example", "--proxy"]).arg(&file);
+    let alice = Process::start(&mut command).run(b"");
+    assert!(alice.status.success(), "{}", text(&alice.stderr));
+    assert!(text(&alice.stderr).contains("transport: the proxy"), "{}", text(&alice.stderr));
+    assert!(bob.finish().status.success() && std::fs::read(directory.join("file")).unwrap() == data);
 }
 
 #[test]
@@ -246,8 +280,8 @@ fn a_server_that_vanishes_cuts_the_session_short() {
 #[test]
 fn a_peer_without_tunnels_is_said_to_have_none() {
     let mut import = Command::new("python3");
-    import.args(["-c", "import slixmpp"]).stdout(Stdio::null()).stderr(Stdio::null());
-    if !common::peer_or_skip("slixmpp", import.status().is_ok_and(|status| status.success())) {
+    import.args(["-c", "import slixmpp, OpenSSL"]).stdout(Stdio::null()).stderr(Stdio::null());
+    if !common::peer_or_skip("slixmpp with pyOpenSSL", import.status().is_ok_and(|status| status.success())) {
         return;
     }
     let Some(stage) = AtProsody::set("without") else { return };

@@ -19,7 +19,7 @@ use super::servers::Server;
 const GUARD: Duration = Duration::from_secs(90);
 
 /// What Alice and Bob share.
-const SECRET: &str = "rosebud 1941";
+pub(crate) const SECRET: &str = "rosebud 1941";
 
 pub(crate) type Connected = Client<tokio_rustls::client::TlsStream<TcpStream>>;
 

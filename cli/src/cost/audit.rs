@@ -69,7 +69,7 @@ pub(crate) fn nothing_to_try(exposure: &Exposure, as_json: bool) -> Result<(), F
 pub(crate) fn run(plan: &Plan<'_>) -> Result<(), Failure> {
     let list = List::open(plan)?;
     let start = Instant::now();
-    let bar = progress::bar(title(plan.oracle), list.tried_to, list.len);
+    let bar = progress::bar(&title(plan.oracle), list.tried_to, list.len);
     let shared = Mutex::new(Shared { list, ended: None });
     let workers = std::thread::scope(|scope| {
         let workers = (0..plan.threads).map(|_| scope.spawn(|| work(plan, &shared, &bar, start)));
