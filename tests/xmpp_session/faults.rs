@@ -3,7 +3,7 @@
 //!
 //! A clean run comes first: its stanzas are the rows, named by what they are. So the matrix follows the protocol, whatever
 //! that becomes. It is printed (`--nocapture`), and the one of the default mechanism is kept in `docs/faults.md`: to renew
-//! that, delete what stands below its last heading and run the test, which writes it and fails.
+//! that, delete what stands below a heading and run the test, which writes it and fails.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
