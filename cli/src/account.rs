@@ -200,6 +200,9 @@ pub(crate) struct TunnelArgs {
     /// Give up when the tunnel is not set up after so many seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600))]
     timeout: u64,
+    /// Close the tunnel when neither side has sent anything for so many seconds; without it a tunnel may rest for ever
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..), conflicts_with = "tcp")]
+    idle_timeout: Option<u64>,
     /// Print what was established as one line of JSON on stderr
     #[arg(long)]
     json: bool,
@@ -239,7 +242,11 @@ impl TunnelArgs {
     }
 
     pub(crate) fn limits(&self) -> xmpp::Limits {
-        xmpp::Limits::default().with_handshake(self.timeout())
+        let limits = xmpp::Limits::default().with_handshake(self.timeout());
+        match self.idle_timeout {
+            Some(seconds) => limits.with_idle(Duration::from_secs(seconds)),
+            None => limits,
+        }
     }
 
     pub(crate) fn timeout(&self) -> Duration {

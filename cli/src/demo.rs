@@ -11,8 +11,9 @@ use countersign::registry::{self, CredentialStore, MemoryStore, Registered, Shar
 use countersign::sasl::{Floor, Policy};
 #[cfg(feature = "openssl")]
 use countersign::tls::psk::PreSharedKey;
-use countersign::xmpp::client::{Client, Login};
-use countersign::xmpp::driver::{Driver, E2eStream, Handle};
+use countersign::xmpp::client::{Client, Login, find_proxy};
+use countersign::xmpp::driver::{Driver, E2eStream, Handle, Listener};
+use countersign::xmpp::s5b::{Route, Socks5};
 use countersign::xmpp::server::{Attack, Config, Server};
 use countersign::xmpp::{
     Acceptance, BareJid, Event, FullJid, InitiatorConfig, Jid, Limits, ResponderConfig, Statistics, ns,
@@ -28,6 +29,9 @@ use crate::serve::make_up;
 const DOMAIN: &str = "home.example";
 const ALICE: &str = "alice@home.example/laptop";
 const BOB: &str = "bob@home.example/tablet";
+
+/// A free port of this machine.
+const LOOPBACK: &str = "127.0.0.1:0";
 
 /// What Alice and Bob share: short, as people choose them.
 const SHARED: &str = "rosebud 1941";
@@ -49,6 +53,14 @@ static NO_END: Rule = Rule {
     advice: "Run the demo again; if it happens every time, report it.",
 };
 
+static WRONG_ROUTE: Rule = Rule {
+    id: "demo-wrong-route",
+    kind: ErrorKind::PeerUnavailable,
+    source: "countersign demo",
+    what: "the octets went another way than they were to",
+    advice: "See whether something on this machine keeps programs from connecting to loopback.",
+};
+
 static WRONG_MESSAGE: Rule = Rule {
     id: "demo-wrong-message",
     kind: ErrorKind::PeerMisbehaved,
@@ -60,10 +72,14 @@ static WRONG_MESSAGE: Rule = Rule {
 /// Octets that each end sends when an attack has let the tunnel come up: enough for the attack to go on.
 const UNDER_ATTACK: usize = 512 * 1024;
 
+/// Octets that Alice sends by each way around the stanzas, and in them.
+const BY_EACH_WAY: usize = 256 * 1024;
+
 /// Set up a tunnel with every mechanism, then run every attack
 ///
 /// Starts a server on loopback and two clients that share a short password. Each mechanism of this build sets up a
-/// tunnel and carries messages both ways; then the server turns against them, and both ends refuse.
+/// tunnel and carries messages both ways, and one does so by every way that octets can take; then the server turns
+/// against them, and both ends refuse.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   countersign demo
@@ -94,6 +110,7 @@ async fn demo(args: &Args) -> Result<(), Failure> {
         let result = stage.converse(&way.name).await;
         honest.push(Honest { way, result });
     }
+    let routes = stage.by_every_way().await;
     stage.strike().await;
     say("Tunnels, end to end:\n")?;
     say(&format!("{}\n", tunnels(&honest)))?;
@@ -123,12 +140,19 @@ async fn demo(args: &Args) -> Result<(), Failure> {
     say("Somebody guesses:\n")?;
     say(&guessing(&guessed))?;
 
-    let failed = honest.iter().filter(|run| run.result.is_err()).count()
+    say("\nThe same tunnel by every way that its octets can take:\n")?;
+    say(&route_table(&routes))?;
+
+    let failed = routes.iter().filter(|run| run.result.is_err()).count()
+        + honest.iter().filter(|run| run.result.is_err()).count()
         + logins.iter().filter(|(_, result)| result.is_err()).count()
         + refused.iter().filter(|run| run.ends.both().is_none()).count()
         + usize::from(guessed.wait().is_none());
     if args.json {
-        output::print(format_args!("{:#}", to_json(&honest, &logins, &refused, &guessed, failed == 0)))?;
+        output::print(format_args!(
+            "{:#}",
+            to_json(&honest, &logins, &refused, &guessed, &routes, failed == 0)
+        ))?;
     }
     if failed > 0 {
         return Err(Failure::new(
@@ -139,7 +163,7 @@ async fn demo(args: &Args) -> Result<(), Failure> {
     }
     say(&format!(
         "\n{} tunnels and {} logins succeeded; {} attacks were refused by both ends.",
-        honest.len(),
+        honest.len() + routes.len(),
         logins.len(),
         refused.len()
     ))
@@ -246,6 +270,10 @@ struct Stage {
     key: PreSharedKey,
     /// What Bob accepts; changed between runs.
     policy: Arc<std::sync::Mutex<Policy>>,
+    /// What Bob offers beside the stanzas; changed likewise.
+    socks5: Arc<std::sync::Mutex<Option<Socks5>>>,
+    /// Where Alice and Bob listen.
+    addresses: [Option<std::net::SocketAddr>; 2],
 }
 
 /// What a run in which both ends were honest has shown.
@@ -259,16 +287,20 @@ impl Stage {
     async fn set(accounts: &Accounts, attack: Option<Attack>, limits: GuessLimits) -> Result<Self, Failure> {
         let guesses = Guesses::in_memory(limits);
         let server = accounts.serve(attack).await?;
-        let alice = Driver::spawn(accounts.log_in(&server, ALICE, None).await?, None);
+        let listeners = [Listener::bind(LOOPBACK).await?, Listener::bind(LOOPBACK).await?];
+        let addresses = [listeners[0].local_addr(), listeners[1].local_addr()];
+        let [alices, bobs] = listeners;
+        let alice = Driver::spawn_with_sockets(accounts.log_in(&server, ALICE, None).await?, None, alices);
         let bob = accounts.log_in(&server, BOB, None).await?;
         let own = bob.jid().clone();
         let policy = Arc::new(std::sync::Mutex::new(Policy::default()));
+        let socks5 = Arc::new(std::sync::Mutex::new(None));
         #[cfg(feature = "openssl")]
         let key = PreSharedKey::generate(&mut system_rng());
         let gate = {
             #[cfg(feature = "openssl")]
             let key = key.clone();
-            let policy = policy.clone();
+            let (policy, socks5) = (policy.clone(), socks5.clone());
             let alice = full(ALICE).to_bare();
             let shared = SharedPassword::new(
                 alice.as_str(),
@@ -288,11 +320,13 @@ impl Stage {
                     .with_guesses(guesses.clone());
                 #[cfg(feature = "openssl")]
                 let config = config.with_psk(key.clone());
+                let offer = socks5.lock().ok()?.clone();
+                let config = offer.into_iter().fold(config, ResponderConfig::with_socks5);
                 let endpoint = endpoint(Side::Server).ok()?;
                 Some(Acceptance { config, endpoint, rng: Box::new(system_rng()) })
             }
         };
-        let bob = Driver::spawn(bob, Some(Box::new(gate)));
+        let bob = Driver::spawn_with_sockets(bob, Some(Box::new(gate)), bobs);
         Ok(Self {
             server,
             alice,
@@ -300,6 +334,8 @@ impl Stage {
             #[cfg(feature = "openssl")]
             key,
             policy,
+            socks5,
+            addresses,
         })
     }
 
@@ -310,18 +346,20 @@ impl Stage {
         let others = ways().into_iter().map(|way| way.name);
         let others = others.filter(|name| name != mechanism && above(name) == above(mechanism));
         let policy = Policy::named([mechanism.clone()].into_iter().chain(others));
-        self.call(policy, SHARED).await
+        self.call(policy, SHARED, None).await
     }
 
     async fn call(
         &self,
         policy: Policy,
         password: &str,
+        socks5: Option<Socks5>,
     ) -> (Result<E2eStream, Error>, Result<E2eStream, Error>) {
         self.offer(policy.clone());
         let config = InitiatorConfig::new(full(ALICE), full(BOB), Password::new(password))
             .with_policy(policy)
             .with_limits(Limits::default().with_handshake(HANDSHAKE));
+        let config = socks5.into_iter().fold(config, InitiatorConfig::with_socks5);
         #[cfg(feature = "openssl")]
         let config = config.with_psk(self.key.clone());
         let connect = async { self.alice.connect(config, endpoint(Side::Client)?).await };
@@ -356,6 +394,58 @@ impl Stage {
         Ok(Conversation { took, statistics, group })
     }
 
+    /// The default mechanism's tunnel in stanzas, over a connection from one to the other, and over the server's proxy.
+    async fn by_every_way(&self) -> Vec<Routed> {
+        let direct = |n: usize| Some(Socks5::new().with_direct(self.addresses[n]));
+        let proxy = patient(find_proxy(&self.alice)).await;
+        let mut runs = vec![
+            Routed { way: "in stanzas (IBB)", result: self.by(&Route::InBand, [None, None]).await },
+            Routed { way: "direct (SOCKS5)", result: self.by(&Route::Direct, [direct(0), direct(1)]).await },
+        ];
+        let proxied = match proxy {
+            Ok(host) => {
+                let offer = || Some(Socks5::new().with_proxy(host.clone()));
+                self.by(&Route::Proxy(host.jid().clone()), [offer(), offer()]).await
+            }
+            Err(error) => Err(error),
+        };
+        runs.push(Routed { way: "the server's proxy", result: proxied });
+        runs
+    }
+
+    /// By one of them.
+    async fn by(&self, route: &Route, [alices, bobs]: [Option<Socks5>; 2]) -> Result<Carried, Error> {
+        if let Ok(mut offered) = self.socks5.lock() {
+            *offered = bobs;
+        }
+        let before = self.server.statistics();
+        let start = Instant::now();
+        let (alice, bob) = self.call(Policy::default(), SHARED, alices).await;
+        let (mut alice, mut bob) = (alice?, bob?);
+        let took = start.elapsed();
+        if alice.route() != route || bob.route() != route {
+            return Err(Error::new(&WRONG_ROUTE));
+        }
+        let octets = (0..BY_EACH_WAY).map(|n| (n % 251) as u8).collect::<Vec<_>>();
+        let reading = async {
+            let mut read = Vec::new();
+            while read.len() < BY_EACH_WAY {
+                read.extend(bob.read_bytes().await?.ok_or_else(|| Error::new(&WRONG_MESSAGE))?);
+            }
+            if read == octets { Ok(()) } else { Err(Error::new(&WRONG_MESSAGE)) }
+        };
+        let (written, read) = tokio::join!(patient(alice.write_bytes(&octets)), patient(reading));
+        written.and(read)?;
+        let (closed, read) = tokio::join!(patient(alice.finish()), patient(drain(bob)));
+        closed.and(read)?;
+        let after = self.server.statistics();
+        Ok(Carried {
+            took,
+            routed: after.octets_routed - before.octets_routed,
+            relayed: after.octets_relayed - before.octets_relayed,
+        })
+    }
+
     /// The same while the server attacks: both ends must refuse, at the latest when data is to pass.
     async fn attacked(&self, mechanism: &MechanismName) -> Ends {
         let (alice, bob) = self.open(mechanism).await;
@@ -367,10 +457,10 @@ impl Stage {
     async fn guessed(&self) -> Guessed {
         let mut refused = 0;
         for _ in 0..PEER_GUESSES {
-            let (alice, bob) = self.call(Policy::default(), "rosebud 1940").await;
+            let (alice, bob) = self.call(Policy::default(), "rosebud 1940", None).await;
             refused += usize::from(alice.is_err() && bob.is_err());
         }
-        let (alice, bob) = self.call(Policy::default(), SHARED).await;
+        let (alice, bob) = self.call(Policy::default(), SHARED, None).await;
         Guessed { refused, last: Ends { alice: alice.err(), bob: bob.err() } }
     }
 
@@ -407,6 +497,20 @@ impl Guessed {
         let (_, bob) = self.last.both().filter(|_| self.refused == PEER_GUESSES)?;
         bob.retry_after().filter(|_| bob.is(&guess::rules::PEER_LIMIT))
     }
+}
+
+/// A run by one of the ways that octets can take.
+struct Routed {
+    way: &'static str,
+    result: Result<Carried, Error>,
+}
+
+/// What has become of it.
+struct Carried {
+    took: Duration,
+    /// Octets that passed the server in stanzas, and its proxy.
+    routed: u64,
+    relayed: u64,
 }
 
 struct Honest {
@@ -505,6 +609,19 @@ fn tunnels(runs: &[Honest]) -> String {
     text
 }
 
+fn route_table(runs: &[Routed]) -> String {
+    let header = ["way of 256 KiB", "octets in stanzas", "octets through the proxy"];
+    let mut table = output::table(&header, 1);
+    for Routed { way, result } in runs {
+        let [routed, relayed] = match result {
+            Ok(run) => [run.routed.to_string(), run.relayed.to_string()],
+            Err(error) => [error.to_string(), "-".to_owned()],
+        };
+        table.add_row([(*way).to_owned(), routed, relayed]);
+    }
+    output::lines(&table)
+}
+
 fn confirmed(properties: &Properties) -> &'static str {
     if properties.mutual { "both ways" } else { "one way" }
 }
@@ -576,6 +693,7 @@ fn to_json(
     logins: &[(&Registered, Result<Duration, Error>)],
     refused: &[Refused],
     guessed: &Guessed,
+    routes: &[Routed],
     ok: bool,
 ) -> Value {
     let failure = |error: &Error| json!({ "rule": error.rule().id, "what": error.to_string() });
@@ -610,8 +728,19 @@ fn to_json(
             "bob": run.ends.bob.as_ref().map(failure),
         })
     });
+    let routes = routes.iter().map(|Routed { way, result }| {
+        json!({
+            "way": way,
+            "milliseconds": result.as_ref().ok().map(|run| run.took.as_secs_f64() * 1000.0),
+            "octets": BY_EACH_WAY,
+            "octets_in_stanzas": result.as_ref().ok().map(|run| run.routed),
+            "octets_through_proxy": result.as_ref().ok().map(|run| run.relayed),
+            "failure": result.as_ref().err().map(failure),
+        })
+    });
     json!({
         "ok": ok,
+        "routes": routes.collect::<Vec<_>>(),
         "tunnels": tunnels.collect::<Vec<_>>(),
         "logins": logins.collect::<Vec<_>>(),
         "attacks": attacks.collect::<Vec<_>>(),

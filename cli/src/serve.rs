@@ -29,6 +29,7 @@ const ACCOUNTS_MAX: u64 = 64 * 1024;
 #[command(after_help = "Examples:
   countersign serve
   countersign serve --address 127.0.0.1:5222 --accounts accounts.txt
+  countersign serve --proxy-address 127.0.0.1:1080
   countersign serve --attack relay
 
 Without --accounts there are two, alice and bob, with passwords made up and printed. Stop it with Ctrl-C.")]
@@ -36,6 +37,9 @@ pub(crate) struct Args {
     /// Where to listen; port 0 takes a free one
     #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:5222")]
     address: SocketAddr,
+    /// Where its proxy for SOCKS5 bytestreams listens; a free port of the same address unless given
+    #[arg(long, value_name = "IP:PORT")]
+    proxy_address: Option<SocketAddr>,
     /// The domain of the accounts
     #[arg(long, value_name = "NAME", default_value = "home.example")]
     domain: String,
@@ -55,8 +59,11 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         Some(path) => (read(path)?, false),
         None => (["alice", "bob"].map(|user| (user.to_owned(), make_up())).to_vec(), true),
     };
-    let config =
+    let mut config =
         Config::new(&args.domain, store(&accounts)?).with_address(args.address).with_attack(args.attack);
+    if let Some(address) = args.proxy_address {
+        config = config.with_proxy_address(address);
+    }
     let runtime = runtime()?;
     runtime.block_on(async {
         let server = Server::bind(config).await?;
@@ -66,6 +73,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
             });
             output::print(json!({
                 "address": server.local_addr().to_string(),
+                "proxy": { "jid": server.proxy_jid().as_str(), "address": server.proxy_addr().to_string() },
                 "accounts": accounts.collect::<Vec<_>>(),
                 "attack": args.attack.map(Attack::name),
             }))?;
@@ -93,6 +101,7 @@ fn greet(
         output::note(Tone::Bad, "attacking:", attack);
     }
     output::print(format_args!("listening on {address}"))?;
+    output::print(format_args!("proxy {} on {}", server.proxy_jid(), server.proxy_addr()))?;
     if !made_up {
         return Ok(());
     }

@@ -25,6 +25,8 @@ fn a_direct_connection_is_used_where_both_ask_for_it() {
         (&["--direct=127.0.0.1"][..], &["--direct=127.0.0.1", "--json"][..], "direct", "a direct connection"),
         (&["--direct=127.0.0.1"], &["--json"], "ibb", "in stanzas over the servers"),
         (&[], &["--direct=127.0.0.1:0", "--json"], "ibb", "in stanzas over the servers"),
+        (&["--proxy"], &["--proxy=proxy.home.example", "--json"], "proxy", "proxy.home.example"),
+        (&[], &["--proxy", "--json"], "ibb", "in stanzas over the servers"),
     ] {
         let (bob, mut said) = stage.listen_with("shared", theirs);
         let alice = stage.connect_with("alice", "shared", ours, &data);
@@ -42,13 +44,28 @@ fn a_direct_connection_is_used_where_both_ask_for_it() {
 }
 
 #[test]
+fn a_tunnel_that_nobody_uses_is_closed_where_that_is_asked_for() {
+    let stage = Stage::set("idle");
+    let (bob, _said) = stage.listen("shared");
+    let mut command = stage.command("connect", "alice", "alice", "shared");
+    command.args(["--to", "bob@home.example", "--idle-timeout", "1"]);
+    // Its input stays open, and nothing comes from it.
+    let mut alice = Process::start(&mut command);
+    let _input = alice.0.stdin.take();
+    let words = overheard(BufReader::new(alice.0.stderr.take().unwrap()));
+    let status = alice.0.wait().unwrap();
+    assert!(status.success(), "{}", words.join().unwrap());
+    assert!(bob.finish().status.success());
+}
+
+#[test]
 fn sockets_that_cannot_be_had_are_named() {
     let stage = Stage::set("sockets");
     for (option, code, word) in [
         ("--direct=elsewhere", 2, "not an IP address"),
         ("--direct=192.0.2.1", 8, "cannot listen"),
         ("--proxy=home.example", 4, "no proxy for SOCKS5 bytestreams"),
-        ("--proxy", 4, "no proxy for SOCKS5 bytestreams"),
+        ("--proxy=nobody.home.example", 4, "no proxy for SOCKS5 bytestreams"),
     ] {
         let output = stage.connect_with("alice", "shared", &[option], b"");
         let words = text(&output.stderr);

@@ -122,7 +122,7 @@ pub const REKEY_OCTETS: u64 = 1 << 30;
 /// Age of a key before it is updated.
 pub const REKEY_INTERVAL: Duration = Duration::from_secs(60 * 60);
 
-/// The limits of one session. Each starts at the constant of its name.
+/// The limits of one session. Each starts at the constant of its name; [`Limits::with_idle`] sets one more.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     pub(crate) stanza: usize,
@@ -136,6 +136,7 @@ pub struct Limits {
     pub(crate) keepalive: Duration,
     pub(crate) rekey_octets: u64,
     pub(crate) rekey_interval: Duration,
+    pub(crate) idle: Option<Duration>,
 }
 
 impl Default for Limits {
@@ -152,6 +153,7 @@ impl Default for Limits {
             keepalive: KEEPALIVE,
             rekey_octets: REKEY_OCTETS,
             rekey_interval: REKEY_INTERVAL,
+            idle: None,
         }
     }
 }
@@ -228,6 +230,15 @@ impl Limits {
         self.rekey_interval = interval;
         self
     }
+
+    /// Closes an established session when neither application has sent anything for so long, however healthy it is: the answers
+    /// to our own questions, and new keys, do not count. It ends as if the application had closed it. Without this a session may
+    /// rest for ever, as those over XMPP do.
+    #[must_use]
+    pub fn with_idle(mut self, time: Duration) -> Self {
+        self.idle = Some(time);
+        self
+    }
 }
 
 #[cfg(test)]
@@ -256,6 +267,6 @@ mod tests {
         );
         assert_eq!((limits.handshake, limits.reply), (HANDSHAKE_TIMEOUT, REPLY_TIMEOUT));
         assert_eq!((limits.keepalive, limits.rekey_interval), (KEEPALIVE, REKEY_INTERVAL));
-        assert_eq!(limits.rekey_octets, REKEY_OCTETS);
+        assert_eq!((limits.rekey_octets, limits.idle), (REKEY_OCTETS, None));
     }
 }

@@ -9,6 +9,7 @@ mod e2e;
 mod in_tls;
 mod limits;
 mod login;
+mod proxy;
 mod routing;
 mod sockets;
 mod support;

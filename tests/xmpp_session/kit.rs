@@ -221,7 +221,7 @@ pub fn bob_config() -> ResponderConfig {
 }
 
 /// Who sends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum From {
     Alice,
     Bob,

@@ -9,6 +9,7 @@ mod faults;
 mod guesses;
 mod hosts;
 mod identities;
+mod idle;
 #[cfg(all(feature = "openssl", feature = "cpace"))]
 mod in_tls;
 mod kit;

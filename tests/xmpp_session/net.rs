@@ -1,18 +1,25 @@
 //! Two hosts, the servers between them, and a clock that only the test moves: every stanza takes its time, a link may be
 //! slow, and the n-th stanza of a run may meet a fault.
 
+mod lines;
+
+pub use lines::SocketFault;
+
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use countersign::error::Error;
 use countersign::mechanism::Side;
 use countersign::tls::Endpoint;
+use countersign::xmpp::s5b::Route;
 use countersign::xmpp::{
     Acceptance, Element, Event, FullJid, Host, HostEvent, InitiatorConfig, ResponderConfig, Session,
     SessionId, stream,
 };
 
 use crate::kit::*;
+use crate::sockets::PROXY;
+use lines::Lines;
 
 /// What a stanza takes from one end to the other.
 pub const LATENCY: Duration = Duration::from_millis(40);
@@ -65,15 +72,24 @@ struct Party {
     established: bool,
     deeds: VecDeque<Deed>,
     end: Option<End>,
+    route: Option<Route>,
     /// What the session has taken, and what it has given, octet for octet.
     sent: Vec<u8>,
     received: Vec<u8>,
 }
 
+/// Whose connection breaks behind a stanza.
+#[derive(Clone, Copy)]
+enum Gone {
+    Sender(From),
+    Receiver(From),
+    Proxy,
+}
+
 /// What is on the way from one side.
 #[derive(Default)]
 struct Wire {
-    queue: VecDeque<(Instant, Element, Option<From>)>,
+    queue: VecDeque<(Instant, Element, Option<Gone>)>,
     held: Option<(Instant, Element)>,
     before: Option<Element>,
     free: Option<Instant>,
@@ -87,6 +103,7 @@ pub struct Net {
     /// Octets per second of what each side sends.
     rates: [Option<f64>; 2],
     fault: Option<(usize, Fault)>,
+    lines: Lines,
     /// All stanzas in the order in which they were sent.
     pub sent: Vec<(From, Element)>,
     /// The most stanzas that were on the way from one side at a time.
@@ -134,6 +151,7 @@ impl Net {
             wires: [Wire::default(), Wire::default()],
             rates: [None, None],
             fault: None,
+            lines: Lines::default(),
             sent: vec![],
             most_on_the_way: 0,
             octets: [0, 0],
@@ -182,6 +200,7 @@ impl Net {
             for from in [From::Alice, From::Bob] {
                 self.deliver(from);
             }
+            self.deliver_octets();
         }
     }
 
@@ -196,6 +215,11 @@ impl Net {
     /// Whether the tunnel was verified there.
     pub fn established(&self, of: From) -> bool {
         self.parties[of as usize].established
+    }
+
+    /// By which way the octets of one side went.
+    pub fn route(&self, of: From) -> Option<&Route> {
+        self.parties[of as usize].route.as_ref()
     }
 
     /// What the session of one side has taken.
@@ -220,6 +244,7 @@ impl Net {
                     self.send(from, stanza);
                 }
             }
+            moved |= self.settle_sockets();
             if !moved {
                 return;
             }
@@ -239,12 +264,14 @@ impl Net {
             };
             deed.into_iter().chain(party.host.next_timeout())
         });
-        wires.chain(parties).min()
+        wires.chain(parties).chain(self.octets_due()).min()
     }
 
     fn send(&mut self, from: From, stanza: Element) {
-        let ours = stanza.attr("to") == Some(from.other().address());
-        if !ours || !self.parties[from as usize].online {
+        let proxied = [stanza.attr("from"), stanza.attr("to")].contains(&Some(PROXY));
+        let ours = proxied || stanza.attr("to") == Some(from.other().address());
+        let from_proxy = stanza.attr("from") == Some(PROXY);
+        if !ours || !(from_proxy || self.parties[from as usize].online) {
             return;
         }
         let n = self.sent.len();
@@ -272,8 +299,15 @@ impl Net {
                 self.put(from, stanza);
             }
             Some(Fault::Lie) => self.lie(from, &stanza),
-            Some(Fault::CutSender) => self.put_at(from, Duration::ZERO, stanza, Some(from)),
-            Some(Fault::CutReceiver) => self.put_at(from, Duration::ZERO, stanza, Some(from.other())),
+            Some(Fault::CutSender) => {
+                let gone = if from_proxy { Gone::Proxy } else { Gone::Sender(from) };
+                self.put_at(from, Duration::ZERO, stanza, Some(gone));
+            }
+            Some(Fault::CutReceiver) => {
+                let to_proxy = stanza.attr("to") == Some(PROXY);
+                let gone = if to_proxy { Gone::Proxy } else { Gone::Receiver(from.other()) };
+                self.put_at(from, Duration::ZERO, stanza, Some(gone));
+            }
         }
         if let Some((_, held)) = self.wires[from as usize].held.take() {
             self.put(from, held);
@@ -295,7 +329,7 @@ impl Net {
         self.put_at(from, Duration::ZERO, stanza, None);
     }
 
-    fn put_at(&mut self, from: From, later: Duration, stanza: Element, cut: Option<From>) {
+    fn put_at(&mut self, from: From, later: Duration, stanza: Element, cut: Option<Gone>) {
         let wire = &mut self.wires[from as usize];
         let mut leaves = self.now;
         if let Some(rate) = self.rates[from as usize] {
@@ -319,7 +353,10 @@ impl Net {
             self.wires[from as usize].queue.pop_front_if(|(due, ..)| *due <= self.now)
         {
             let receiver = &mut self.parties[from.other() as usize];
-            if receiver.online {
+            if stanza.attr("to") == Some(PROXY) {
+                self.ask_proxy(from, &stanza);
+                self.settle();
+            } else if receiver.online {
                 receiver.host.handle(&stanza, self.now);
                 self.settle();
             } else if is_request(&stanza) {
@@ -328,8 +365,14 @@ impl Net {
                 bounce.append_child(unavailable());
                 self.put(from.other(), bounce);
             }
-            if let Some(side) = cut {
-                self.cut(side, side != from);
+            match cut {
+                Some(Gone::Sender(side)) => self.cut(side, false),
+                Some(Gone::Receiver(side)) => self.cut(side, true),
+                Some(Gone::Proxy) => {
+                    self.stop_proxy();
+                    self.settle();
+                }
+                None => {}
             }
         }
     }
@@ -366,6 +409,7 @@ impl Party {
             established: false,
             deeds: VecDeque::new(),
             end: None,
+            route: None,
             sent: vec![],
             received: vec![],
         }
@@ -398,7 +442,11 @@ impl Party {
     fn take(&mut self, event: Event) {
         assert!(self.end.is_none(), "an event after the last one: {event:?}");
         match event {
-            Event::Established(_) => self.established = true,
+            Event::Established(_) => {
+                self.established = true;
+                let session = self.session.and_then(|id| self.host.session(id));
+                self.route = session.and_then(|session| session.route().cloned());
+            }
             Event::Stanza(stanza) => self.received.extend(stream::to_octets(&stanza).unwrap()),
             Event::Bytes(octets) => self.received.extend(octets),
             Event::Closed => self.end = Some(Ok(())),

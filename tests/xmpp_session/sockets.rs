@@ -18,9 +18,9 @@ use countersign::xmpp::{Element, Event, Jid, Limits, Session, disco, jingle, ns}
 
 use crate::kit::*;
 
-const ALICES: &str = "192.0.2.1:5086";
-const BOBS: &str = "192.0.2.2:5086";
-const PROXY: &str = "proxy.example";
+pub const ALICES: &str = "192.0.2.1:5086";
+pub const BOBS: &str = "192.0.2.2:5086";
+pub const PROXY: &str = "proxy.example";
 const S5B: &str = "urn:xmpp:jingle:transports:s5b:1";
 
 /// One end of a connection.
@@ -310,16 +310,16 @@ impl Net {
     }
 }
 
-fn direct(address: &str) -> Option<Socks5> {
+pub fn direct(address: &str) -> Option<Socks5> {
     Some(Socks5::new().with_direct([address.parse::<SocketAddr>().unwrap()]))
 }
 
 /// Dials, and offers nothing.
-fn dialling() -> Option<Socks5> {
+pub fn dialling() -> Option<Socks5> {
     Some(Socks5::new().with_direct([]))
 }
 
-fn by_proxy() -> Option<Socks5> {
+pub fn by_proxy() -> Option<Socks5> {
     Some(Socks5::new().with_proxy(StreamHost::new(Jid::new(PROXY).unwrap(), PROXY, 7777).unwrap()))
 }
 

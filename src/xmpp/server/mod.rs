@@ -5,6 +5,8 @@
 //! make it hold. An [`Attack`] turns it against the end-to-end sessions that pass through: both ends must then
 //! refuse, which is what it is for.
 //!
+//! Beside the stream it has a proxy for SOCKS5 bytestreams (XEP-0065), with limits of its own.
+//!
 //! ```
 //! use std::sync::Arc;
 //!
@@ -84,12 +86,18 @@ use crate::registry::{self, CredentialStore};
 
 pub mod attack;
 mod connection;
+mod proxy;
 mod replies;
 mod router;
 
 pub use attack::{Attack, Report};
+pub use proxy::{
+    PROXY_ACTIVATION_TIMEOUT, PROXY_BUFFER, PROXY_CONNECTIONS_MAX, PROXY_HANDSHAKE_TIMEOUT,
+    PROXY_IDLE_TIMEOUT, PROXY_PARTNER_TIMEOUT,
+};
 pub use router::{QUEUE_OCTETS, QUEUE_STANZAS, RESOURCES_MAX, Statistics};
 
+use proxy::Proxy;
 use router::{Counters, Router};
 
 /// What the server says of itself in every stream's features.
@@ -189,6 +197,16 @@ pub struct Limits {
     pub idle: Duration,
     /// [`WRITE_TIMEOUT`].
     pub write: Duration,
+    /// [`PROXY_CONNECTIONS_MAX`].
+    pub proxy_connections: usize,
+    /// [`PROXY_HANDSHAKE_TIMEOUT`].
+    pub proxy_handshake: Duration,
+    /// [`PROXY_PARTNER_TIMEOUT`].
+    pub proxy_partner: Duration,
+    /// [`PROXY_ACTIVATION_TIMEOUT`].
+    pub proxy_activation: Duration,
+    /// [`PROXY_IDLE_TIMEOUT`].
+    pub proxy_idle: Duration,
 }
 
 impl Default for Limits {
@@ -203,6 +221,11 @@ impl Default for Limits {
             login: LOGIN_TIMEOUT,
             idle: IDLE_TIMEOUT,
             write: WRITE_TIMEOUT,
+            proxy_connections: PROXY_CONNECTIONS_MAX,
+            proxy_handshake: PROXY_HANDSHAKE_TIMEOUT,
+            proxy_partner: PROXY_PARTNER_TIMEOUT,
+            proxy_activation: PROXY_ACTIVATION_TIMEOUT,
+            proxy_idle: PROXY_IDLE_TIMEOUT,
         }
     }
 }
@@ -220,6 +243,7 @@ pub struct Config {
     accounts: Arc<dyn CredentialStore>,
     mechanisms: Vec<MechanismName>,
     address: SocketAddr,
+    proxy_address: Option<SocketAddr>,
     beyond_loopback: bool,
     limits: Limits,
     attack: Option<Attack>,
@@ -235,6 +259,7 @@ impl Config {
             accounts,
             mechanisms: vec![MechanismName::from_static("SCRAM-SHA-256")],
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
+            proxy_address: None,
             beyond_loopback: false,
             limits: Limits::default(),
             attack: None,
@@ -248,7 +273,15 @@ impl Config {
         self
     }
 
-    /// Allows an address that others can reach.
+    /// Sets where the proxy for SOCKS5 bytestreams (XEP-0065) listens: a free port of the server's own IP address unless told
+    /// otherwise. Its JID is `proxy.` and the domain, and service discovery names it.
+    #[must_use]
+    pub fn with_proxy_address(mut self, address: SocketAddr) -> Self {
+        self.proxy_address = Some(address);
+        self
+    }
+
+    /// Allows addresses that others can reach.
     ///
     /// # Security
     /// The server has no TLS: everybody on the way reads the logins and edits the stanzas.
@@ -296,9 +329,12 @@ fn fresh_name(prefix: &str) -> String {
 /// A running server. Dropping it stops it at once; [`Server::shutdown`] says goodbye to its clients.
 pub struct Server {
     local_addr: SocketAddr,
+    proxy_addr: SocketAddr,
+    proxy_jid: BareJid,
     router: Arc<Router>,
     shutdown: watch::Sender<bool>,
     accepting: JoinHandle<()>,
+    proxying: JoinHandle<()>,
 }
 
 impl Server {
@@ -308,8 +344,11 @@ impl Server {
     /// [`rules::NOT_LOOPBACK`], [`rules::BAD_DOMAIN`], [`rules::BAD_MECHANISM`], [`rules::CANNOT_LISTEN`], and an
     /// unknown mechanism.
     pub async fn bind(config: Config) -> Result<Self> {
-        if !config.address.ip().is_loopback() && !config.beyond_loopback {
-            return Err(Error::new(&rules::NOT_LOOPBACK).about(config.address.to_string()));
+        let proxy_address = config.proxy_address.unwrap_or(SocketAddr::new(config.address.ip(), 0));
+        for address in [config.address, proxy_address] {
+            if !address.ip().is_loopback() && !config.beyond_loopback {
+                return Err(Error::new(&rules::NOT_LOOPBACK).about(address.to_string()));
+            }
         }
         let domain = BareJid::new(&config.domain).ok().filter(|jid| jid.node().is_none());
         let domain = domain.ok_or_else(|| Error::new(&rules::BAD_DOMAIN).about(&config.domain))?;
@@ -321,7 +360,11 @@ impl Server {
         let cannot_listen = |error: std::io::Error| super::wire::io_error(&rules::CANNOT_LISTEN, &error);
         let listener = TcpListener::bind(config.address).await.map_err(cannot_listen)?;
         let local_addr = listener.local_addr().map_err(cannot_listen)?;
-        let router = Arc::new(Router::new(domain, config.attack.map(Attack::attacker)));
+        let proxies = TcpListener::bind(proxy_address).await.map_err(cannot_listen)?;
+        let proxy_addr = proxies.local_addr().map_err(cannot_listen)?;
+        let proxy = Proxy::new(&domain, proxy_addr, config.limits.clone()).map(Arc::new);
+        let proxy = proxy.ok_or_else(|| Error::new(&rules::BAD_DOMAIN).about(&config.domain))?;
+        let router = Arc::new(Router::new(domain, Some(proxy.clone()), config.attack.map(Attack::attacker)));
         let shared = Arc::new(Shared {
             router: router.clone(),
             accounts: config.accounts,
@@ -330,13 +373,27 @@ impl Server {
         });
         let (shutdown, down) = watch::channel(false);
         let accepting = tokio::spawn(accept(listener, shared, down));
-        Ok(Self { local_addr, router, shutdown, accepting })
+        let proxy_jid = proxy.jid().clone();
+        let proxying = tokio::spawn(proxy::accept(proxies, proxy));
+        Ok(Self { local_addr, proxy_addr, proxy_jid, router, shutdown, accepting, proxying })
     }
 
     /// Where it listens.
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
         self.local_addr
+    }
+
+    /// The address of its proxy on the XMPP network.
+    #[must_use]
+    pub fn proxy_jid(&self) -> &BareJid {
+        &self.proxy_jid
+    }
+
+    /// Where its proxy listens.
+    #[must_use]
+    pub fn proxy_addr(&self) -> SocketAddr {
+        self.proxy_addr
     }
 
     /// What it has done so far.
@@ -362,6 +419,7 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.accepting.abort();
+        self.proxying.abort();
     }
 }
 

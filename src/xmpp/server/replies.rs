@@ -1,5 +1,6 @@
 //! What the server itself says about stanzas: errors, and answers to the few queries it knows.
 
+use jid::BareJid;
 use minidom::Element;
 
 use super::LABEL;
@@ -7,7 +8,6 @@ use crate::xmpp::attribute::{attribute, set_attribute};
 use crate::xmpp::ns;
 
 const PING: &str = "urn:xmpp:ping";
-const DISCO_ITEMS: &str = "http://jabber.org/protocol/disco#items";
 const ROSTER: &str = "jabber:iq:roster";
 
 /// Stanza error conditions that this server uses (RFC 6120 section 8.3.3).
@@ -15,6 +15,7 @@ const ROSTER: &str = "jabber:iq:roster";
 pub(super) enum Refusal {
     BadRequest,
     Conflict,
+    ItemNotFound,
     JidMalformed,
     NotAllowed,
     RemoteServerNotFound,
@@ -26,6 +27,7 @@ impl Refusal {
         match self {
             Self::BadRequest => ("bad-request", "modify"),
             Self::Conflict => ("conflict", "cancel"),
+            Self::ItemNotFound => ("item-not-found", "cancel"),
             Self::JidMalformed => ("jid-malformed", "modify"),
             Self::NotAllowed => ("not-allowed", "cancel"),
             Self::RemoteServerNotFound => ("remote-server-not-found", "cancel"),
@@ -88,7 +90,9 @@ pub(super) fn iq_is_well_formed(iq: &Element) -> bool {
 }
 
 /// The server's own answer to an IQ request addressed to itself or to an account.
-pub(super) fn serve(iq: &Element, to_domain: bool) -> Option<Element> {
+///
+/// The proxy is among the parts of the domain.
+pub(super) fn serve(iq: &Element, to_domain: bool, proxy: Option<&BareJid>) -> Option<Element> {
     let kind = iq.attr("type")?;
     if !matches!(kind, "get" | "set") {
         return None;
@@ -98,7 +102,13 @@ pub(super) fn serve(iq: &Element, to_domain: bool) -> Option<Element> {
     match (payload.name(), payload.ns().as_str()) {
         ("ping", PING) if get => Some(result(iq, None)),
         ("query", ROSTER) if get && !to_domain => Some(result(iq, Some(Element::bare("query", ROSTER)))),
-        ("query", DISCO_ITEMS) if get => Some(result(iq, Some(Element::bare("query", DISCO_ITEMS)))),
+        ("query", ns::DISCO_ITEMS) if get => {
+            let item = |jid: &BareJid| {
+                Element::builder("item", ns::DISCO_ITEMS).attr(attribute("jid"), jid.as_str()).build()
+            };
+            let items = proxy.filter(|_| to_domain).map(item);
+            Some(result(iq, Some(Element::builder("query", ns::DISCO_ITEMS).append_all(items).build())))
+        }
         ("query", ns::DISCO_INFO) if get && to_domain => Some(result(iq, Some(disco_info()))),
         _ => refuse(iq, Refusal::ServiceUnavailable),
     }
@@ -109,7 +119,7 @@ fn disco_info() -> Element {
         .attr(attribute("category"), "server")
         .attr(attribute("type"), "im")
         .attr(attribute("name"), LABEL);
-    let features = [ns::DISCO_INFO, DISCO_ITEMS, PING]
+    let features = [ns::DISCO_INFO, ns::DISCO_ITEMS, PING]
         .map(|var| Element::builder("feature", ns::DISCO_INFO).attr(attribute("var"), var).build());
     Element::builder("query", ns::DISCO_INFO).append(identity).append_all(features).build()
 }

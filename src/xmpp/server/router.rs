@@ -9,6 +9,7 @@ use minidom::Element;
 use tokio::sync::{Notify, mpsc};
 
 use super::attack::{Attacker, Report};
+use super::proxy::Proxy;
 use super::replies::{self, Refusal};
 use crate::xmpp::attribute::set_attribute;
 use crate::xmpp::ns;
@@ -98,6 +99,8 @@ pub struct Statistics {
     pub stanzas_routed: u64,
     /// Their length in octets.
     pub octets_routed: u64,
+    /// Octets that passed the proxy.
+    pub octets_relayed: u64,
 }
 
 /// The counters behind [`Statistics`].
@@ -119,6 +122,7 @@ impl Counters {
 /// The table of connected clients, shared by all connections.
 pub(super) struct Router {
     domain: BareJid,
+    proxy: Option<Arc<Proxy>>,
     seats: Mutex<HashMap<BareJid, Vec<Seat>>>,
     attacker: Option<Mutex<Box<dyn Attacker>>>,
     pub(super) counters: Counters,
@@ -138,9 +142,14 @@ pub(super) enum NoSeat {
 }
 
 impl Router {
-    pub(super) fn new(domain: BareJid, attacker: Option<Box<dyn Attacker>>) -> Self {
+    pub(super) fn new(
+        domain: BareJid,
+        proxy: Option<Arc<Proxy>>,
+        attacker: Option<Box<dyn Attacker>>,
+    ) -> Self {
         Self {
             domain,
+            proxy,
             seats: Mutex::default(),
             attacker: attacker.map(Mutex::new),
             counters: Counters::default(),
@@ -160,6 +169,7 @@ impl Router {
             logins_refused: of(&counters.logins_refused),
             stanzas_routed: of(&counters.stanzas_routed),
             octets_routed: of(&counters.octets_routed),
+            octets_relayed: self.proxy.as_ref().map_or(0, |proxy| proxy.relayed()),
         }
     }
 
@@ -218,6 +228,13 @@ impl Router {
         };
         match Jid::new(to) {
             Err(_) => self.answer(sender, replies::refuse(&stanza, Refusal::JidMalformed)),
+            Ok(to) if self.proxy_at(&to).is_some() => {
+                let answer = match stanza.name() {
+                    "iq" => self.proxy_at(&to).and_then(|proxy| proxy.answer(sender, &stanza)),
+                    _ => replies::refuse(&stanza, Refusal::ServiceUnavailable),
+                };
+                self.answer(sender, answer);
+            }
             Ok(to) if to.domain() != self.domain.domain() => {
                 self.answer(sender, replies::refuse(&stanza, Refusal::RemoteServerNotFound));
             }
@@ -226,9 +243,13 @@ impl Router {
         true
     }
 
+    fn proxy_at(&self, to: &Jid) -> Option<&Proxy> {
+        self.proxy.as_deref().filter(|proxy| *to == *proxy.jid())
+    }
+
     fn to_own_account(&self, sender: &FullJid, stanza: Element) {
         match stanza.name() {
-            "iq" => self.answer(sender, replies::serve(&stanza, false)),
+            "iq" => self.answer(sender, replies::serve(&stanza, false, None)),
             "presence" if matches!(stanza.attr("type"), None | Some("unavailable")) => {
                 self.set_available(sender, stanza.attr("type").is_none());
                 self.broadcast_presence(sender, stanza);
@@ -241,7 +262,10 @@ impl Router {
     fn to_local(&self, sender: &FullJid, to: &Jid, stanza: Element) {
         match (to.try_as_full(), stanza.name()) {
             (Ok(to), _) => self.to_client(sender, to, stanza),
-            (Err(_), "iq") => self.answer(sender, replies::serve(&stanza, to.node().is_none())),
+            (Err(_), "iq") => {
+                let proxy = self.proxy.as_ref().map(|proxy| proxy.jid());
+                self.answer(sender, replies::serve(&stanza, to.node().is_none(), proxy));
+            }
             (Err(_), _) if to.node().is_none() => {
                 self.answer(sender, replies::refuse(&stanza, Refusal::ServiceUnavailable));
             }
@@ -342,7 +366,7 @@ mod tests {
     }
 
     fn router() -> Router {
-        Router::new(BareJid::new("home.example").unwrap(), None)
+        Router::new(BareJid::new("home.example").unwrap(), None, None)
     }
 
     fn join(router: &Router, jid: &str) -> Waiting {

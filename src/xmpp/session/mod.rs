@@ -91,6 +91,9 @@ pub struct Session {
     octets_since_rekey: u64,
     now: Instant,
     heard_at: Instant,
+    /// When an application was known to send last, and whether one has since.
+    used_at: Instant,
+    used: bool,
     /// Something was sent whose answer ends a round trip.
     asked: bool,
     statistics: Statistics,
@@ -171,6 +174,13 @@ enum Request {
     Ping,
     Close,
     Terminate,
+}
+
+impl Request {
+    /// Whether there is no tunnel without it.
+    fn is_of_set_up(self) -> bool {
+        matches!(self, Self::Disco | Self::Initiate | Self::Accept | Self::Transport | Self::Open)
+    }
 }
 
 impl Session {
@@ -278,6 +288,8 @@ impl Session {
             octets_since_rekey: 0,
             now,
             heard_at: now,
+            used_at: now,
+            used: false,
             asked: false,
             statistics: Statistics::default(),
         }
@@ -500,6 +512,7 @@ impl Session {
         let Phase::Connected(connection) = &mut self.phase else { return Err(Error::new(&rules::NOT_OPEN)) };
         connection.secured.send(octets)?;
         self.octets_since_rekey += octets.len() as u64;
+        self.used = true;
         if self.octets_since_rekey >= self.limits.rekey_octets {
             self.update_keys();
         }

@@ -39,6 +39,12 @@ impl Session {
         if self.may_send() && later(self.rekeyed, self.limits.rekey_interval) <= self.now {
             self.update_keys();
         }
+        if std::mem::take(&mut self.used) {
+            self.used_at = self.now;
+        }
+        if self.rests_until().is_some_and(|due| due <= self.now) {
+            return self.close();
+        }
         self.pump();
     }
 
@@ -51,7 +57,7 @@ impl Session {
         let answers =
             self.requests.values().filter(|(request, _)| self.counts(*request)).map(|(_, due)| *due);
         let rekey = self.may_send().then(|| later(self.rekeyed, self.limits.rekey_interval));
-        let due = [self.due(), self.absent, self.keepalive(), rekey];
+        let due = [self.due(), self.absent, self.keepalive(), rekey, self.rests_until()];
         answers.chain(due.into_iter().flatten()).chain(self.sockets_due()).min()
     }
 
@@ -97,6 +103,12 @@ impl Session {
         let pinging = self.socket().is_some() && self.has_asked(|of| of == Request::Ping);
         let waiting = pinging || self.has_asked(|of| matches!(of, Request::Data(_)));
         self.deadline.filter(|_| !(self.verified && waiting))
+    }
+
+    /// When a session that nobody uses is closed.
+    fn rests_until(&self) -> Option<Instant> {
+        let idle = self.limits.idle.filter(|_| self.may_send())?;
+        Some(later(self.used_at, idle))
     }
 
     /// When a silent peer is asked whether it is still there.

@@ -93,8 +93,11 @@ impl Session {
             if matches!(event, Event::Established(_)) {
                 self.verified = true;
                 self.deadline = None;
+                // What led to the tunnel was granted, whether the answers come or not.
+                self.requests.retain(|_, (of, _)| !of.is_of_set_up());
                 self.rekeyed = self.now;
             }
+            self.used = true;
             self.tell(event, weight);
         }
         result
