@@ -50,7 +50,7 @@ pub(crate) async fn talk(mut stream: E2eStream, at_end: AtEnd) -> Result<(), Fai
     drop(screen);
     match &talked {
         Ok(()) if chat => {
-            output::note(Tone::Good, "closed:", "by both sides; nothing that was said is missing")
+            output::note(Tone::Good, "closed:", "by both sides; nothing that was said is missing");
         }
         // What is missing must not look like an end.
         Err(Failure { exit: Exit::Stopped, .. }) => stream.abort().await,

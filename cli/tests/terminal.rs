@@ -229,7 +229,7 @@ fn a_resource_is_chosen_by_its_number() {
         bob
     });
     // Who does not choose is told how to.
-    let mut undecided = ready(&stage, 200, "connect", ALICE, &["--to", BOB]);
+    let mut undecided = ready(&stage, 200, "connect", "alice@home.example/undecided", &["--to", BOB]);
     undecided.wait_for("which? 1 to 2:");
     undecided.press(CTRL_D);
     let (code, text) = undecided.finish();

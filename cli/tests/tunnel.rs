@@ -224,7 +224,8 @@ fn a_bare_address_is_enough_at_a_real_server() {
 #[test]
 fn the_proxy_of_a_real_server_carries_octets_and_files() {
     let Some(stage) = AtProsody::set("proxied") else { return };
-    let data = (0..500_000_u32).flat_map(u32::to_be_bytes).collect::<Vec<_>>();
+    // What nobody reads yet, for Bob's output is taken at the end, must find room on the way.
+    let data = (0..100_000_u32).flat_map(u32::to_be_bytes).collect::<Vec<_>>();
     for (theirs, ours, shown) in [
         ("--proxy", "--proxy", "the proxy proxy.montague.example"),
         ("--proxy=proxy.montague.example", "--proxy", "the proxy proxy.montague.example"),

@@ -146,11 +146,16 @@ impl Greeter {
         Self::default()
     }
 
-    /// The answer to a stanza, where it is presence of somebody new whom `admit` lets know that we are here. At most
-    /// [`GREETED_MAX`] are answered.
+    /// The answer to a stanza, where it is presence of somebody new whom `admit` lets know that we are here; new is also
+    /// who has gone since. At most [`GREETED_MAX`] that are there are answered.
     pub fn answer(&mut self, stanza: &Element, admit: impl FnOnce(&FullJid) -> bool) -> Option<Element> {
-        let (from, true) = presence_of(stanza)? else { return None };
+        let (from, is_available) = presence_of(stanza)?;
         let from = from.try_into_full().ok()?;
+        if !is_available {
+            // Whoever goes may come back and look again.
+            self.greeted.remove(&from);
+            return None;
+        }
         if self.greeted.len() >= GREETED_MAX || self.greeted.contains(&from) || !admit(&from) {
             return None;
         }
@@ -185,6 +190,10 @@ mod tests {
         assert_eq!(answer, literal.parse().unwrap());
         assert!(greeter.answer(&presence("from='a@x/1'"), |_| true).is_none());
         assert!(greeter.answer(&presence("from='a@x/2'"), |_| true).is_some());
+        // Who was away is new again.
+        assert!(greeter.answer(&presence("from='a@x/1' type='unavailable'"), |_| true).is_none());
+        assert!(greeter.answer(&presence("from='a@x/1'"), |_| true).is_some());
+        assert!(greeter.answer(&presence("from='a@x/2'"), |_| true).is_none());
     }
 
     #[test]
