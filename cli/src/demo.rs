@@ -114,6 +114,8 @@ async fn demo(args: &Args) -> Result<(), Failure> {
     stage.strike().await;
     say("Tunnels, end to end:\n")?;
     say(&format!("{}\n", tunnels(&honest)))?;
+    say("The same tunnel by every way that its octets can take:\n")?;
+    say(&format!("{}\n", route_table(&routes)))?;
 
     let mut logins = Vec::new();
     for row in unbound() {
@@ -139,9 +141,6 @@ async fn demo(args: &Args) -> Result<(), Failure> {
     stage.strike().await;
     say("Somebody guesses:\n")?;
     say(&guessing(&guessed))?;
-
-    say("\nThe same tunnel by every way that its octets can take:\n")?;
-    say(&route_table(&routes))?;
 
     let failed = routes.iter().filter(|run| run.result.is_err()).count()
         + honest.iter().filter(|run| run.result.is_err()).count()

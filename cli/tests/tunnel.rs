@@ -25,7 +25,7 @@ fn a_direct_connection_is_used_where_both_ask_for_it() {
         (&["--direct=127.0.0.1"][..], &["--direct=127.0.0.1", "--json"][..], "direct", "a direct connection"),
         (&["--direct=127.0.0.1"], &["--json"], "ibb", "in stanzas over the servers"),
         (&[], &["--direct=127.0.0.1:0", "--json"], "ibb", "in stanzas over the servers"),
-        (&["--proxy"], &["--proxy=proxy.home.example", "--json"], "proxy", "proxy.home.example"),
+        (&["--proxy"], &["--proxy=proxy.home.example", "--json"], "proxy", "the proxy proxy.home.example"),
         (&[], &["--proxy", "--json"], "ibb", "in stanzas over the servers"),
     ] {
         let (bob, mut said) = stage.listen_with("shared", theirs);

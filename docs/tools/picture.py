@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Draws the first LINES lines of a text as a terminal, for the README:
 
-    countersign demo | grep -v "^    " | picture.py 50 > docs/demo.svg
+    countersign demo | grep -v "^    " | picture.py 57 > docs/demo.svg
 """
 import html
 import sys
