@@ -24,30 +24,58 @@ use countersign::{Password, system_rng};
 use rustls::{ClientConnection, ServerConnection, Stream};
 
 const MEBIBYTE: usize = 1024 * 1024;
-const OVER_SOCKETS: usize = 256 * MEBIBYTE;
-const IN_STANZAS: usize = 16 * MEBIBYTE;
+const OVER_SOCKETS: usize = 128 * MEBIBYTE;
+const IN_STANZAS: usize = 8 * MEBIBYTE;
 const CHUNK: usize = 64 * 1024;
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 25;
+
+/// Among so many rounds one has a transfer in stanzas, which takes much longer.
+const STANZAS_EVERY: usize = 5;
 
 fn main() {
     let tls = Tls::with_record_size(Identity::generate().expect("keys can be made"), RECORD_MAX)
         .expect("good settings");
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
-    let mut rates = [vec![], vec![], vec![]];
-    for _ in 0..ROUNDS {
-        rates[0].push(rate(OVER_SOCKETS, bare(&tls)));
-        rates[1].push(rate(OVER_SOCKETS, runtime.block_on(tunnel(&tls, true, OVER_SOCKETS))));
-        rates[2].push(rate(IN_STANZAS, runtime.block_on(tunnel(&tls, false, IN_STANZAS))));
+    let over_socket = || rate(OVER_SOCKETS, runtime.block_on(tunnel(&tls, true, OVER_SOCKETS)));
+    if std::env::args().nth(1).as_deref() == Some("profile") {
+        return (0..ROUNDS).for_each(|_| println!("{:.1} MiB/s", over_socket()));
     }
-    let medians = rates.map(|mut rates| {
-        rates.sort_by(f64::total_cmp);
-        rates[ROUNDS / 2]
-    });
-    for (name, rate) in
-        ["bare rustls over a socket", "tunnel over a socket", "tunnel in stanzas"].iter().zip(medians)
-    {
-        println!("{name:<28} {rate:>8.1} MiB/s {:>6.2} of bare rustls", rate / medians[0]);
+    let [mut of_bare, mut of_tunnel, mut of_stanzas, mut ratios] = [const { vec![] }; 4];
+    for round in 0..=ROUNDS {
+        let before = rate(OVER_SOCKETS, bare(&tls));
+        let between = over_socket();
+        let after = rate(OVER_SOCKETS, bare(&tls));
+        // The first round warms up.
+        if round == 0 {
+            continue;
+        }
+        of_bare.extend([before, after]);
+        of_tunnel.push(between);
+        // Of the neighbours on both sides, so that a slow moment of the machine meets both.
+        ratios.push(2.0 * between / (before + after));
+        if round % STANZAS_EVERY == 0 {
+            of_stanzas.push(rate(IN_STANZAS, runtime.block_on(tunnel(&tls, false, IN_STANZAS))));
+        }
     }
+    println!("{:<34} {:>8} {:>8} {:>8}", format!("{ROUNDS} rounds"), "lowest", "median", "highest");
+    for (name, rates) in [
+        ("bare rustls over a socket, MiB/s", &mut of_bare),
+        ("tunnel over a socket, MiB/s", &mut of_tunnel),
+        ("tunnel in stanzas, MiB/s", &mut of_stanzas),
+    ] {
+        let [lowest, median, highest] = spread(rates);
+        println!("{name:<34} {lowest:>8.1} {median:>8.1} {highest:>8.1}");
+    }
+    let [lowest, median, highest] = spread(&mut ratios);
+    println!("{:<34} {lowest:>8.2} {median:>8.2} {highest:>8.2}", "tunnel over bare rustls, same round");
+    let medians = spread(&mut of_tunnel)[1] / spread(&mut of_bare)[1];
+    println!("{:<34} {:>8} {medians:>8.2}", "tunnel over bare rustls, medians", "");
+}
+
+/// The lowest, the median and the highest.
+fn spread(rates: &mut [f64]) -> [f64; 3] {
+    rates.sort_by(f64::total_cmp);
+    [rates[0], rates[rates.len() / 2], rates[rates.len() - 1]]
 }
 
 fn rate(octets: usize, time: Duration) -> f64 {
@@ -118,7 +146,9 @@ async fn tunnel(tls: &Tls, socket: bool, octets: usize) -> Duration {
     assert_eq!(called.route() == &Route::Direct, socket);
     let begin = Instant::now();
     let writing = tokio::spawn(write(called, octets));
-    let stream = read(taken, octets).await;
+    // A task as well: the thread that waits here is none of the runtime's.
+    let reading = tokio::spawn(read(taken, octets));
+    let stream = reading.await.expect("the reader");
     let time = begin.elapsed();
     writing.await.expect("the writer");
     drop(stream);

@@ -232,6 +232,16 @@ pub trait Endpoint: Send {
     }
 }
 
+/// Appends what has not been read. Who has nothing yet gets it without a copy, and leaves an empty buffer for what may come.
+#[cfg(any(feature = "aws-lc-rs", feature = "ring", feature = "openssl"))]
+fn hand_over(unread: &mut Vec<u8>, out: &mut Vec<u8>) {
+    if out.is_empty() {
+        std::mem::swap(unread, out);
+    } else {
+        out.extend_from_slice(&std::mem::take(unread));
+    }
+}
+
 /// What the two ends agreed on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]

@@ -8,6 +8,7 @@ use xmpp_parsers::stanza_error::DefinedCondition;
 
 use crate::error::{Error, Result};
 use crate::mechanism::Side;
+use crate::xmpp::BULK;
 use crate::xmpp::iq::{self, Kind, Refusal};
 use crate::xmpp::jingle::{self, Action, Content, Creator, InBand, Jingle, Reason, Transport};
 use crate::xmpp::s5b::{self, Route, Socks5};
@@ -153,14 +154,26 @@ impl Session {
     /// Octets to be written to the socket in use.
     pub fn poll_octets(&mut self) -> Option<Vec<u8>> {
         let socket = self.socket_mut()?;
+        if socket.out.is_empty() {
+            return None;
+        }
         socket.taken += socket.out.len();
-        Some(std::mem::take(&mut socket.out)).filter(|octets| !octets.is_empty())
+        Some(std::mem::take(&mut socket.out))
     }
 
     /// So many octets that were polled have been written. Until then they count as waiting.
     pub fn octets_written(&mut self, octets: usize) {
         if let Some(socket) = self.socket_mut() {
             socket.taken = socket.taken.saturating_sub(octets);
+        }
+    }
+
+    /// A buffer of [`Session::poll_octets`] has been written and may be used again.
+    pub(crate) fn reuse(&mut self, mut written: Vec<u8>) {
+        let Some(socket) = self.socket_mut() else { return };
+        if written.len() >= BULK && socket.out.capacity() == 0 {
+            written.clear();
+            socket.out = written;
         }
     }
 
