@@ -4,23 +4,18 @@
 //! Everything runs in one process: both ends, and the demo server that the stanzas pass. Each row is measured in each
 //! round, so that what else the machine does meets all of them.
 
+#[path = "common/home.rs"]
+mod home;
+
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
+use std::net::{TcpListener, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use countersign::mechanism::MechanismName;
-use countersign::prep::Preparation;
-use countersign::registry::{Credential, MemoryStore, SharedPassword};
-use countersign::scram::{HashFunction, StoredCredential};
-use countersign::tls::certificate::{Config as Tls, Identity, RECORD_MAX, RustlsEndpoint};
-use countersign::xmpp::client::{Client, Login};
-use countersign::xmpp::driver::{Driver, E2eStream, Handle, Listener};
+use countersign::tls::certificate::{Config as Tls, Identity, RECORD_MAX};
+use countersign::xmpp::driver::{Driver, E2eStream, Listener};
 use countersign::xmpp::s5b::{Route, Socks5};
-use countersign::xmpp::server::{Config, Server};
-use countersign::xmpp::{Acceptance, FullJid, InitiatorConfig, Jid, Limits, ResponderConfig, ibb};
-use countersign::{Password, system_rng};
+use countersign::xmpp::{Limits, ibb};
 use rustls::{ClientConnection, ServerConnection, Stream};
 
 const MEBIBYTE: usize = 1024 * 1024;
@@ -115,34 +110,24 @@ fn bare(tls: &Tls) -> Duration {
 
 /// The same through a tunnel between two drivers.
 async fn tunnel(tls: &Tls, socket: bool, octets: usize) -> Duration {
-    let server = server().await;
+    let server = home::server(1).await;
     let listener = Listener::bind("127.0.0.1:0").await.expect("a port");
     let offer = Socks5::new().with_direct(listener.local_addr());
-    let (alice, bob) =
-        (login(&server, "alice@home.example/a").await, login(&server, "bob@home.example/b").await);
-    let (secret, own) = (Password::new("rosebud 1941"), bob.jid().clone());
+    let (alice, bob) = (home::client(&server, "alice0").await, home::client(&server, "bob0").await);
     let limits = Limits::default().with_block(ibb::BLOCK_MAX);
     let gate = {
-        let (secret, tls, offer, limits) = (secret.clone(), tls.clone(), offer.clone(), limits.clone());
-        move |peer: &FullJid| {
-            let peer = peer.to_bare();
-            let store =
-                SharedPassword::new(peer.as_str(), secret.clone(), Preparation::default(), system_rng());
-            Some(Acceptance {
-                config: ResponderConfig::new(own.clone(), Arc::new(store.ok()?))
-                    .with_limits(limits.clone())
-                    .with_socks5(offer.clone()),
-                endpoint: Box::new(RustlsEndpoint::server(&tls).ok()?),
-                rng: Box::new(system_rng()),
-            })
-        }
+        let limits = limits.clone();
+        home::gate(bob.jid(), tls, move |config| {
+            config.with_limits(limits.clone()).with_socks5(offer.clone())
+        })
     };
-    let bob = Driver::spawn_with_sockets(bob, Some(Box::new(gate)), listener);
+    let bob = Driver::spawn_with_sockets(bob, Some(gate), listener);
     let alice = Driver::spawn(alice, None);
-    let config =
-        InitiatorConfig::new(alice.own_jid().clone(), bob.own_jid().clone(), secret).with_limits(limits);
-    let config = if socket { config.with_socks5(dead_end()) } else { config };
-    let (called, taken) = connect(&alice, &bob, config, tls).await;
+    let [called, taken] = home::connect([&alice, &bob], tls, |config| {
+        let config = config.with_limits(limits.clone());
+        if socket { config.with_socks5(dead_end()) } else { config }
+    })
+    .await;
     assert_eq!(called.route() == &Route::Direct, socket);
     let begin = Instant::now();
     let writing = tokio::spawn(write(called, octets));
@@ -163,12 +148,6 @@ fn dead_end() -> Socks5 {
     Socks5::new().with_direct([listener.local_addr().expect("its address")])
 }
 
-async fn connect(alice: &Handle, bob: &Handle, config: InitiatorConfig, tls: &Tls) -> (E2eStream, E2eStream) {
-    let endpoint = Box::new(RustlsEndpoint::client(tls).expect("good settings"));
-    let (called, taken) = tokio::join!(alice.connect(config, endpoint), bob.accept());
-    (called.expect("a session"), taken.expect("a session"))
-}
-
 async fn write(mut stream: E2eStream, octets: usize) {
     let chunk = vec![7; CHUNK];
     for _ in 0..octets / CHUNK {
@@ -183,28 +162,4 @@ async fn read(mut stream: E2eStream, octets: usize) -> E2eStream {
         left -= stream.read_bytes().await.expect("octets").expect("more octets").len();
     }
     stream
-}
-
-async fn server() -> Server {
-    let mechanism = MechanismName::from_static("SCRAM-SHA-256");
-    let mut accounts = MemoryStore::new(&mut system_rng());
-    for user in ["alice", "bob"] {
-        let (hash, preparation) = (HashFunction::Sha256, Preparation::default());
-        let record = StoredCredential::generate_with(
-            hash,
-            &Password::new("account"),
-            preparation,
-            4096,
-            &mut system_rng(),
-        );
-        let record = Credential::Scram(record.expect("a password"));
-        accounts.insert(&mechanism, user, record).expect("a new user");
-    }
-    let address = SocketAddr::from(([127, 0, 0, 1], 0));
-    Server::bind(Config::new("home.example", Arc::new(accounts)).with_address(address)).await.expect("a port")
-}
-
-async fn login(server: &Server, jid: &str) -> Client {
-    let login = Login::new(Jid::new(jid).expect("an address"), Password::new("account")).expect("a user");
-    Client::connect(server.local_addr(), login).await.expect("a login")
 }
