@@ -562,6 +562,16 @@ mod tests {
     }
 
     #[test]
+    fn what_is_unread_follows_what_is_there_and_is_gone() {
+        let (mut unread, mut out) = (b"one".to_vec(), Vec::with_capacity(64));
+        hand_over(&mut unread, &mut out);
+        assert_eq!((&out[..], unread.len(), unread.capacity()), (&b"one"[..], 0, 64));
+        unread.extend_from_slice(b" two");
+        hand_over(&mut unread, &mut out);
+        assert_eq!((&out[..], unread.capacity()), (&b"one two"[..], 0));
+    }
+
+    #[test]
     fn an_outcome_of_another_channel_is_refused() {
         let (client, _) = tunnels();
         let (other, _) = tunnels();
