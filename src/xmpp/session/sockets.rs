@@ -8,7 +8,6 @@ use xmpp_parsers::stanza_error::DefinedCondition;
 
 use crate::error::{Error, Result};
 use crate::mechanism::Side;
-use crate::xmpp::BULK;
 use crate::xmpp::iq::{self, Kind, Refusal};
 use crate::xmpp::jingle::{self, Action, Content, Creator, InBand, Jingle, Reason, Transport};
 use crate::xmpp::s5b::{self, Route, Socks5};
@@ -169,9 +168,10 @@ impl Session {
     }
 
     /// A buffer of [`Session::poll_octets`] has been written and may be used again.
+    #[cfg(feature = "tokio")]
     pub(crate) fn reuse(&mut self, mut written: Vec<u8>) {
         let Some(socket) = self.socket_mut() else { return };
-        if written.len() >= BULK && socket.out.capacity() == 0 {
+        if written.len() >= crate::xmpp::BULK && socket.out.capacity() == 0 {
             written.clear();
             socket.out = written;
         }
