@@ -4,50 +4,73 @@
 //! Everything runs in one process: both ends, and the demo server that the stanzas pass. Each row is measured in each
 //! round, so that what else the machine does meets all of them.
 
+#[path = "common/home.rs"]
+mod home;
+
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
+use std::net::{TcpListener, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use countersign::mechanism::MechanismName;
-use countersign::prep::Preparation;
-use countersign::registry::{Credential, MemoryStore, SharedPassword};
-use countersign::scram::{HashFunction, StoredCredential};
-use countersign::tls::certificate::{Config as Tls, Identity, RECORD_MAX, RustlsEndpoint};
-use countersign::xmpp::client::{Client, Login};
-use countersign::xmpp::driver::{Driver, E2eStream, Handle, Listener};
+use countersign::tls::certificate::{Config as Tls, Identity, RECORD_MAX};
+use countersign::xmpp::driver::{Driver, E2eStream, Listener};
 use countersign::xmpp::s5b::{Route, Socks5};
-use countersign::xmpp::server::{Config, Server};
-use countersign::xmpp::{Acceptance, FullJid, InitiatorConfig, Jid, Limits, ResponderConfig, ibb};
-use countersign::{Password, system_rng};
+use countersign::xmpp::{Limits, ibb};
 use rustls::{ClientConnection, ServerConnection, Stream};
 
 const MEBIBYTE: usize = 1024 * 1024;
-const OVER_SOCKETS: usize = 256 * MEBIBYTE;
-const IN_STANZAS: usize = 16 * MEBIBYTE;
+const OVER_SOCKETS: usize = 128 * MEBIBYTE;
+const IN_STANZAS: usize = 8 * MEBIBYTE;
 const CHUNK: usize = 64 * 1024;
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 25;
+
+/// Among so many rounds one has a transfer in stanzas, which takes much longer.
+const STANZAS_EVERY: usize = 5;
 
 fn main() {
     let tls = Tls::with_record_size(Identity::generate().expect("keys can be made"), RECORD_MAX)
         .expect("good settings");
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
-    let mut rates = [vec![], vec![], vec![]];
-    for _ in 0..ROUNDS {
-        rates[0].push(rate(OVER_SOCKETS, bare(&tls)));
-        rates[1].push(rate(OVER_SOCKETS, runtime.block_on(tunnel(&tls, true, OVER_SOCKETS))));
-        rates[2].push(rate(IN_STANZAS, runtime.block_on(tunnel(&tls, false, IN_STANZAS))));
+    let over_socket = || rate(OVER_SOCKETS, runtime.block_on(tunnel(&tls, true, OVER_SOCKETS)));
+    if std::env::args().nth(1).as_deref() == Some("profile") {
+        return (0..ROUNDS).for_each(|_| println!("{:.1} MiB/s", over_socket()));
     }
-    let medians = rates.map(|mut rates| {
-        rates.sort_by(f64::total_cmp);
-        rates[ROUNDS / 2]
-    });
-    for (name, rate) in
-        ["bare rustls over a socket", "tunnel over a socket", "tunnel in stanzas"].iter().zip(medians)
-    {
-        println!("{name:<28} {rate:>8.1} MiB/s {:>6.2} of bare rustls", rate / medians[0]);
+    let [mut of_bare, mut of_tunnel, mut of_stanzas, mut ratios] = [const { vec![] }; 4];
+    for round in 0..=ROUNDS {
+        let before = rate(OVER_SOCKETS, bare(&tls));
+        let between = over_socket();
+        let after = rate(OVER_SOCKETS, bare(&tls));
+        // The first round warms up.
+        if round == 0 {
+            continue;
+        }
+        of_bare.extend([before, after]);
+        of_tunnel.push(between);
+        // Of the neighbours on both sides, so that a slow moment of the machine meets both.
+        ratios.push(2.0 * between / (before + after));
+        if round % STANZAS_EVERY == 0 {
+            of_stanzas.push(rate(IN_STANZAS, runtime.block_on(tunnel(&tls, false, IN_STANZAS))));
+        }
     }
+    println!("{:<34} {:>8} {:>8} {:>8}", format!("{ROUNDS} rounds"), "lowest", "median", "highest");
+    for (name, rates) in [
+        ("bare rustls over a socket, MiB/s", &mut of_bare),
+        ("tunnel over a socket, MiB/s", &mut of_tunnel),
+        ("tunnel in stanzas, MiB/s", &mut of_stanzas),
+    ] {
+        let [lowest, median, highest] = spread(rates);
+        println!("{name:<34} {lowest:>8.1} {median:>8.1} {highest:>8.1}");
+    }
+    let [lowest, median, highest] = spread(&mut ratios);
+    println!("{:<34} {lowest:>8.2} {median:>8.2} {highest:>8.2}", "tunnel over bare rustls, same round");
+    let medians = spread(&mut of_tunnel)[1] / spread(&mut of_bare)[1];
+    println!("{:<34} {:>8} {medians:>8.2}", "tunnel over bare rustls, medians", "");
+}
+
+/// The lowest, the median and the highest.
+fn spread(rates: &mut [f64]) -> [f64; 3] {
+    rates.sort_by(f64::total_cmp);
+    [rates[0], rates[rates.len() / 2], rates[rates.len() - 1]]
 }
 
 fn rate(octets: usize, time: Duration) -> f64 {
@@ -87,38 +110,30 @@ fn bare(tls: &Tls) -> Duration {
 
 /// The same through a tunnel between two drivers.
 async fn tunnel(tls: &Tls, socket: bool, octets: usize) -> Duration {
-    let server = server().await;
+    let server = home::server(1).await;
     let listener = Listener::bind("127.0.0.1:0").await.expect("a port");
     let offer = Socks5::new().with_direct(listener.local_addr());
-    let (alice, bob) =
-        (login(&server, "alice@home.example/a").await, login(&server, "bob@home.example/b").await);
-    let (secret, own) = (Password::new("rosebud 1941"), bob.jid().clone());
+    let (alice, bob) = (home::client(&server, "alice0").await, home::client(&server, "bob0").await);
     let limits = Limits::default().with_block(ibb::BLOCK_MAX);
     let gate = {
-        let (secret, tls, offer, limits) = (secret.clone(), tls.clone(), offer.clone(), limits.clone());
-        move |peer: &FullJid| {
-            let peer = peer.to_bare();
-            let store =
-                SharedPassword::new(peer.as_str(), secret.clone(), Preparation::default(), system_rng());
-            Some(Acceptance {
-                config: ResponderConfig::new(own.clone(), Arc::new(store.ok()?))
-                    .with_limits(limits.clone())
-                    .with_socks5(offer.clone()),
-                endpoint: Box::new(RustlsEndpoint::server(&tls).ok()?),
-                rng: Box::new(system_rng()),
-            })
-        }
+        let limits = limits.clone();
+        home::gate(bob.jid(), tls, move |config| {
+            config.with_limits(limits.clone()).with_socks5(offer.clone())
+        })
     };
-    let bob = Driver::spawn_with_sockets(bob, Some(Box::new(gate)), listener);
+    let bob = Driver::spawn_with_sockets(bob, Some(gate), listener);
     let alice = Driver::spawn(alice, None);
-    let config =
-        InitiatorConfig::new(alice.own_jid().clone(), bob.own_jid().clone(), secret).with_limits(limits);
-    let config = if socket { config.with_socks5(dead_end()) } else { config };
-    let (called, taken) = connect(&alice, &bob, config, tls).await;
+    let [called, taken] = home::connect([&alice, &bob], tls, |config| {
+        let config = config.with_limits(limits.clone());
+        if socket { config.with_socks5(dead_end()) } else { config }
+    })
+    .await;
     assert_eq!(called.route() == &Route::Direct, socket);
     let begin = Instant::now();
     let writing = tokio::spawn(write(called, octets));
-    let stream = read(taken, octets).await;
+    // A task as well: the thread that waits here is none of the runtime's.
+    let reading = tokio::spawn(read(taken, octets));
+    let stream = reading.await.expect("the reader");
     let time = begin.elapsed();
     writing.await.expect("the writer");
     drop(stream);
@@ -131,12 +146,6 @@ async fn tunnel(tls: &Tls, socket: bool, octets: usize) -> Duration {
 fn dead_end() -> Socks5 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     Socks5::new().with_direct([listener.local_addr().expect("its address")])
-}
-
-async fn connect(alice: &Handle, bob: &Handle, config: InitiatorConfig, tls: &Tls) -> (E2eStream, E2eStream) {
-    let endpoint = Box::new(RustlsEndpoint::client(tls).expect("good settings"));
-    let (called, taken) = tokio::join!(alice.connect(config, endpoint), bob.accept());
-    (called.expect("a session"), taken.expect("a session"))
 }
 
 async fn write(mut stream: E2eStream, octets: usize) {
@@ -153,28 +162,4 @@ async fn read(mut stream: E2eStream, octets: usize) -> E2eStream {
         left -= stream.read_bytes().await.expect("octets").expect("more octets").len();
     }
     stream
-}
-
-async fn server() -> Server {
-    let mechanism = MechanismName::from_static("SCRAM-SHA-256");
-    let mut accounts = MemoryStore::new(&mut system_rng());
-    for user in ["alice", "bob"] {
-        let (hash, preparation) = (HashFunction::Sha256, Preparation::default());
-        let record = StoredCredential::generate_with(
-            hash,
-            &Password::new("account"),
-            preparation,
-            4096,
-            &mut system_rng(),
-        );
-        let record = Credential::Scram(record.expect("a password"));
-        accounts.insert(&mechanism, user, record).expect("a new user");
-    }
-    let address = SocketAddr::from(([127, 0, 0, 1], 0));
-    Server::bind(Config::new("home.example", Arc::new(accounts)).with_address(address)).await.expect("a port")
-}
-
-async fn login(server: &Server, jid: &str) -> Client {
-    let login = Login::new(Jid::new(jid).expect("an address"), Password::new("account")).expect("a user");
-    Client::connect(server.local_addr(), login).await.expect("a login")
 }

@@ -8,6 +8,8 @@
 //! Holds `unsafe` code: an allocator that counts can be written in no other way.
 #![allow(clippy::print_stdout, reason = "this is what a bench is for")]
 
+#[path = "common/home.rs"]
+mod home;
 #[path = "common/pairs.rs"]
 #[allow(dead_code, reason = "each bench takes what it needs")]
 mod pairs;
@@ -19,28 +21,21 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use countersign::prep::Preparation;
-use countersign::registry::{Credential, MemoryStore, SharedPassword};
-use countersign::scram::{HashFunction, StoredCredential};
-use countersign::tls::certificate::{Config as Tls, RustlsEndpoint};
-use countersign::xmpp::client::{Client, Login};
+use countersign::system_rng;
+use countersign::tls::certificate::Config as Tls;
+use countersign::xmpp::client::Client;
 use countersign::xmpp::driver::{Connection, Driver, E2eStream, Handle, StanzaReceiver, StanzaSender};
 use countersign::xmpp::ibb::Bytestream;
-use countersign::xmpp::server::{Config, Limits, Server};
+use countersign::xmpp::server::Server;
 use countersign::xmpp::stream::{Header, Item, Parser, to_octets};
 use countersign::xmpp::{
-    Acceptance, Element, FullJid, Gate, IBB_BLOCK, IBB_WINDOW, InitiatorConfig, Jid, Limits as SessionLimits,
-    REPLY_TIMEOUT, ResponderConfig, SESSIONS_MAX,
+    Element, FullJid, IBB_BLOCK, IBB_WINDOW, Jid, Limits as SessionLimits, REPLY_TIMEOUT, SESSIONS_MAX,
 };
-use countersign::{MechanismName, Password, system_rng};
 use rand_core::Rng as _;
 use rustls::{ClientConnection, ServerConnection, StreamOwned};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use xmpp_parsers::iq::Iq;
 
-const DOMAIN: &str = "home.example";
-const ACCOUNT: &str = "account password";
-const SECRET: &str = "correct horse battery staple";
 const MEBIBYTE: usize = 1024 * 1024;
 
 /// What passes in one run of a throughput row, and runs of each row.
@@ -91,18 +86,23 @@ fn main() {
     let (tunnels, pairs) = (number("TUNNELS", 1000), number("PAIRS", 20));
     assert!(tunnels.div_ceil(pairs) <= SESSIONS_MAX, "at most {SESSIONS_MAX} tunnels fit a connection");
     let runtime = tokio::runtime::Runtime::new().expect("threads can be started");
+    // As a task: the thread that waits for it is none of the runtime's, and to wake it costs more.
+    let run = |part: Part| runtime.block_on(runtime.spawn(part)).expect("no part panics");
     match std::env::args().nth(1).as_deref() {
-        Some("many") => runtime.block_on(many(tunnels, pairs)),
-        Some("throughput") => runtime.block_on(throughput()),
+        Some("many") => run(Box::pin(many(tunnels, pairs))),
+        Some("throughput") => run(Box::pin(throughput())),
         Some("parts") => parts(),
-        Some("profile") => runtime.block_on(profile()),
+        Some("profile") => run(Box::pin(profile())),
         _ => {
-            runtime.block_on(many(tunnels, pairs));
-            runtime.block_on(throughput());
+            run(Box::pin(many(tunnels, pairs)));
+            run(Box::pin(throughput()));
             parts();
         }
     }
 }
+
+/// What a word of the command line stands for.
+type Part = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Sets up all tunnels, and sees what they keep while they are idle.
 async fn many(tunnels: usize, pairs: usize) {
@@ -124,9 +124,7 @@ async fn many(tunnels: usize, pairs: usize) {
             work.spawn(async move {
                 let mut streams = Vec::with_capacity(count);
                 for _ in 0..count {
-                    let (called, taken) =
-                        tokio::join!(connect(&ends[0], ends[1].own_jid(), &tls), ends[1].accept());
-                    streams.push([called, taken.expect("the caller knows the secret")]);
+                    streams.push(connect(&ends, &tls).await);
                 }
                 streams
             });
@@ -165,9 +163,7 @@ async fn many(tunnels: usize, pairs: usize) {
 async fn profile() {
     let world = World::new(1).await;
     let handles = world.pair(0).await;
-    let (called, taken) =
-        tokio::join!(connect(&handles[0], handles[1].own_jid(), &world.tls), handles[1].accept());
-    let mut tunnel = [called, taken.expect("the caller knows the secret")];
+    let mut tunnel = connect(&handles, &world.tls).await;
     let data = noise(TRANSFER);
     for _ in 0..2 * ROUNDS {
         let time = through_tunnel(&mut tunnel, &data).await;
@@ -183,9 +179,7 @@ async fn settle() {
 async fn throughput() {
     let world = World::new(2).await;
     let handles = world.pair(0).await;
-    let (called, taken) =
-        tokio::join!(connect(&handles[0], handles[1].own_jid(), &world.tls), handles[1].accept());
-    let mut tunnel = [called, taken.expect("the caller knows the secret")];
+    let mut tunnel = connect(&handles, &world.tls).await;
     let mut framed = Framed::new(&world).await;
     let data = noise(TRANSFER);
     let names = [
@@ -491,7 +485,7 @@ fn parts() {
     );
 }
 
-/// The server, its accounts, and the TLS settings that all ends share: identities are made before the clock runs.
+/// The server, and the TLS settings that all ends share: identities are made before the clock runs.
 struct World {
     server: Server,
     tls: Tls,
@@ -499,56 +493,24 @@ struct World {
 
 impl World {
     async fn new(pairs: usize) -> Self {
-        let rng = &mut system_rng();
-        let mut accounts = MemoryStore::new(rng);
-        let scram = MechanismName::from_static("SCRAM-SHA-256");
-        for pair in 0..pairs {
-            for name in ["alice", "bob"] {
-                let (hash, preparation) = (HashFunction::Sha256, Preparation::default());
-                let record =
-                    StoredCredential::generate_with(hash, &Password::new(ACCOUNT), preparation, 4096, rng);
-                let credential = Credential::Scram(record.expect("the settings are good"));
-                accounts.insert(&scram, &format!("{name}{pair}"), credential).expect("a good name");
-            }
-        }
-        let mut limits = Limits::default();
-        limits.connections = 2 * pairs + 2;
-        let config = Config::new(DOMAIN, Arc::new(accounts)).with_limits(limits);
-        Self { server: Server::bind(config).await.expect("a port is free"), tls: pairs::config() }
+        Self { server: home::server(pairs).await, tls: pairs::config() }
     }
 
     async fn client(&self, user: &str) -> Client {
-        let jid = Jid::new(&format!("{user}@{DOMAIN}/bench")).expect("an address");
-        let login = Login::new(jid, Password::new(ACCOUNT)).expect("an account");
-        Client::connect(self.server.local_addr(), login).await.expect("the server is there")
+        home::client(&self.server, user).await
     }
 
     /// A caller and one who is called.
     async fn pair(&self, pair: usize) -> [Handle; 2] {
         let [alice, bob] =
             [self.client(&format!("alice{pair}")).await, self.client(&format!("bob{pair}")).await];
-        let gate = self.gate(bob.jid());
+        let gate = home::gate(bob.jid(), &self.tls, |config| config);
         [Driver::spawn(alice, None), Driver::spawn(bob, Some(gate))]
-    }
-
-    fn gate(&self, own: &FullJid) -> Box<dyn Gate> {
-        let (own, tls) = (own.clone(), self.tls.clone());
-        Box::new(move |peer: &FullJid| {
-            let (peer, secret) = (peer.to_bare(), Password::new(SECRET));
-            let store = SharedPassword::new(peer.as_str(), secret, Preparation::default(), system_rng());
-            Some(Acceptance {
-                config: ResponderConfig::new(own.clone(), Arc::new(store.ok()?)),
-                endpoint: Box::new(RustlsEndpoint::server(&tls).ok()?),
-                rng: Box::new(system_rng()),
-            })
-        })
     }
 }
 
-async fn connect(caller: &Handle, peer: &FullJid, tls: &Tls) -> E2eStream {
-    let config = InitiatorConfig::new(caller.own_jid().clone(), peer.clone(), Password::new(SECRET));
-    let endpoint = RustlsEndpoint::client(tls).expect("the settings are good");
-    caller.connect(config, Box::new(endpoint)).await.expect("both know the secret")
+async fn connect([caller, called]: &[Handle; 2], tls: &Tls) -> [E2eStream; 2] {
+    home::connect([caller, called], tls, |config| config).await
 }
 
 /// Processor time of this process.

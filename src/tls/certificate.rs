@@ -28,7 +28,7 @@ use rustls::{
 use zeroize::Zeroizing;
 
 use super::fingerprint::Fingerprint;
-use super::{Endpoint, Negotiated, UNREAD_MAX, rules};
+use super::{Endpoint, Negotiated, UNREAD_MAX, hand_over, rules};
 use crate::error::{Error, Result};
 use crate::mechanism::Side;
 
@@ -48,9 +48,6 @@ pub const RECORD_MIN: usize = 64;
 
 /// Largest record size that can be set: 2^14 octets of plaintext (RFC 8446 section 5.1).
 pub const RECORD_MAX: usize = 16384 + RECORD_OVERHEAD;
-
-/// Allocation kept between two reads; what a burst took beyond it is given back.
-const UNREAD_KEPT: usize = 16 * 1024;
 
 /// A key and its self-signed certificate.
 #[derive(Clone)]
@@ -266,6 +263,10 @@ impl RustlsEndpoint {
     }
 
     fn take_in(&mut self, mut ciphertext: &[u8]) -> Result<()> {
+        if ciphertext.len() > RECORD_MAX && !self.is_handshaking() {
+            // Several records: room for all, and for one that has begun earlier.
+            self.unread.reserve((ciphertext.len() + RECORD_MAX).min(UNREAD_MAX));
+        }
         while !ciphertext.is_empty() {
             let taken = either!(&mut self.connection, c => c.read_tls(&mut ciphertext)).map_err(broken)?;
             if taken == 0 {
@@ -332,8 +333,7 @@ impl Endpoint for RustlsEndpoint {
     }
 
     fn read(&mut self, out: &mut Vec<u8>) {
-        out.append(&mut self.unread);
-        self.unread.shrink_to(UNREAD_KEPT);
+        hand_over(&mut self.unread, out);
     }
 
     fn write(&mut self, plaintext: &[u8]) -> Result<()> {

@@ -232,6 +232,16 @@ pub trait Endpoint: Send {
     }
 }
 
+/// Appends what has not been read. Who has nothing yet gets it without a copy, and leaves an empty buffer for what may come.
+#[cfg(any(feature = "aws-lc-rs", feature = "ring", feature = "openssl"))]
+fn hand_over(unread: &mut Vec<u8>, out: &mut Vec<u8>) {
+    if out.is_empty() {
+        std::mem::swap(unread, out);
+    } else {
+        out.extend_from_slice(&std::mem::take(unread));
+    }
+}
+
 /// What the two ends agreed on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -549,6 +559,16 @@ mod tests {
         let error = tunnel.verify(outcome).unwrap_err();
         assert!(error.is(&rules::OTHER_CHANNEL));
         assert_eq!(error.subject(), Some("TEST-PLUS"));
+    }
+
+    #[test]
+    fn what_is_unread_follows_what_is_there_and_is_gone() {
+        let (mut unread, mut out) = (b"one".to_vec(), Vec::with_capacity(64));
+        hand_over(&mut unread, &mut out);
+        assert_eq!((&out[..], unread.len(), unread.capacity()), (&b"one"[..], 0, 64));
+        unread.extend_from_slice(b" two");
+        hand_over(&mut unread, &mut out);
+        assert_eq!((&out[..], unread.capacity()), (&b"one two"[..], 0));
     }
 
     #[test]

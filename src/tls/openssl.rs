@@ -15,7 +15,7 @@ use openssl::ssl::{
 use openssl_sys::ERR_GET_LIB;
 
 use super::ffi::{self, Answers};
-use super::{Endpoint, Handshake, Negotiated, TlsMechanism, Tunnel, UNREAD_MAX, Verified, rules};
+use super::{Endpoint, Handshake, Negotiated, TlsMechanism, Tunnel, UNREAD_MAX, Verified, hand_over, rules};
 use crate::binding::{ChannelBinding, EXPORTER_LABEL, EXPORTER_LEN};
 use crate::error::{Error, Result};
 use crate::mechanism::{self, Mechanism, MechanismName, Outcome, Properties, Side, Step};
@@ -35,9 +35,6 @@ const OVERHEAD_MAX: usize = 5 + 16 + 20 + 16;
 
 /// Most octets of plaintext in one record (RFC 8446 section 5.1).
 const CHUNK: usize = 16_384;
-
-/// Allocation kept between two reads; what a burst took beyond it is given back.
-const UNREAD_KEPT: usize = 16 * 1024;
 
 /// Alerts of RFC 8446 section 6, RFC 5246 section 7.2 and RFC 5054 section 2.9, by number.
 const ALERTS: [(u8, &str); 30] = [
@@ -371,8 +368,7 @@ impl Endpoint for OpensslEndpoint {
     }
 
     fn read(&mut self, out: &mut Vec<u8>) {
-        out.append(&mut self.unread);
-        self.unread.shrink_to(UNREAD_KEPT);
+        hand_over(&mut self.unread, out);
     }
 
     fn write(&mut self, plaintext: &[u8]) -> Result<()> {

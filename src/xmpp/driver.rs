@@ -19,6 +19,7 @@ use tokio::task::JoinHandle;
 use crate::error::{Error, ErrorKind, Result, Rule};
 use crate::tls::Endpoint;
 
+use super::BULK;
 use super::attribute::set_attribute;
 use super::host::{Gate, Host, HostEvent, SessionId};
 use super::ns;
@@ -309,6 +310,8 @@ pub struct E2eStream {
     last: Arc<Mutex<Option<Event>>>,
     /// An event that was looked at and put back.
     next: Option<Event>,
+    /// An empty buffer for what is written.
+    spare: Vec<u8>,
     wake: Arc<Notify>,
 }
 
@@ -368,7 +371,13 @@ impl E2eStream {
     /// As [`E2eStream::send`]. A part of the octets may have been sent.
     pub async fn write_bytes(&mut self, octets: &[u8]) -> Result<()> {
         for chunk in octets.chunks(WRITE_CHUNK) {
-            self.request(|reply| Op::Bytes(chunk.to_vec(), 0, reply)).await?;
+            let mut buffer = std::mem::take(&mut self.spare);
+            buffer.extend_from_slice(chunk);
+            let mut buffer = self.request(|reply| Op::Bytes(buffer, 0, reply)).await?;
+            if buffer.len() >= BULK {
+                buffer.clear();
+                self.spare = buffer;
+            }
         }
         Ok(())
     }
@@ -480,8 +489,8 @@ enum Request {
 /// What the application wants from one session.
 enum Op {
     Stanza(Element, Reply<()>),
-    /// The octets, and how many the session has taken.
-    Bytes(Vec<u8>, usize, Reply<()>),
+    /// The octets, and how many the session has taken. The reply gives the buffer back.
+    Bytes(Vec<u8>, usize, Reply<Vec<u8>>),
     Rekey(Reply<()>),
     Statistics(Reply<Statistics>),
     Close(Reply<()>),
@@ -492,11 +501,10 @@ impl Op {
     /// Whether the application has stopped waiting.
     fn is_abandoned(&self) -> bool {
         match self {
-            Self::Stanza(_, reply)
-            | Self::Bytes(_, _, reply)
-            | Self::Rekey(reply)
-            | Self::Close(reply)
-            | Self::Abort(reply) => reply.is_closed(),
+            Self::Stanza(_, reply) | Self::Rekey(reply) | Self::Close(reply) | Self::Abort(reply) => {
+                reply.is_closed()
+            }
+            Self::Bytes(_, _, reply) => reply.is_closed(),
             Self::Statistics(reply) => reply.is_closed(),
         }
     }
@@ -716,6 +724,7 @@ impl Task {
             events: receiver,
             last: last.clone(),
             next: None,
+            spare: vec![],
             wake: self.wake.clone(),
         };
         // A stream that nobody takes is dropped, which closes it.
@@ -766,7 +775,7 @@ fn work_off(session: &mut Session, parked: &mut VecDeque<Op>) {
                     parked.push_front(Op::Bytes(octets, taken + more, reply));
                     return;
                 }
-                result => drop(reply.send(result.map(drop))),
+                result => drop(reply.send(result.map(|_| octets))),
             },
             Op::Rekey(reply) => drop(reply.send(session.rekey())),
             Op::Statistics(reply) => drop(reply.send(Ok(session.statistics()))),

@@ -122,6 +122,10 @@ pub const REKEY_OCTETS: u64 = 1 << 30;
 /// Age of a key before it is updated.
 pub const REKEY_INTERVAL: Duration = Duration::from_secs(60 * 60);
 
+/// Octets at once that are a part of more: their buffer is used again, since memory that comes and goes so often costs more
+/// than what it is used for. After fewer it is given back.
+pub(crate) const BULK: usize = 16 * 1024;
+
 /// The limits of one session. Each starts at the constant of its name; [`Limits::with_idle`] sets one more.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {

@@ -4,18 +4,19 @@
 //! is bounded by chunks that the driver asks for, what is written by the session's own send buffer.
 
 use std::collections::HashMap;
+use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream, ToSocketAddrs, lookup_host};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::timeout;
 
 use crate::error::Result;
+use crate::xmpp::BULK;
 use crate::xmpp::host::{Host, SessionId};
 use crate::xmpp::s5b::{DIAL_TIMEOUT, may_dial};
 use crate::xmpp::session::{Dial, SocketId, SocketRequest};
@@ -79,8 +80,8 @@ pub(super) enum News {
     Inbound(Asked, TcpStream),
     /// Octets came.
     Octets(Key, Vec<u8>),
-    /// So many were written.
-    Written(Key, usize),
+    /// These were written.
+    Written(Key, Vec<u8>),
     /// Nothing more comes.
     Closed(Key),
 }
@@ -96,10 +97,12 @@ enum Stage {
 struct Used {
     /// Bounded by the session's send buffer.
     writer: mpsc::UnboundedSender<Vec<u8>>,
-    /// One for each chunk that may be read.
-    permits: Arc<Semaphore>,
-    /// Permits that are not used up.
+    /// An empty buffer for each chunk that may be read.
+    buffers: mpsc::UnboundedSender<Vec<u8>>,
+    /// Buffers that have not come back.
     granted: usize,
+    /// One that has come back and is worth keeping.
+    spare: Vec<u8>,
     reader: AbortHandle,
 }
 
@@ -170,17 +173,22 @@ impl Sockets {
                 Some(_) => {}
                 None => drop(is_sent(&stream, &asked.refused())),
             },
-            News::Octets(key, octets) => {
-                if let Some(Stage::Used(used)) = self.stages.get_mut(&key) {
-                    used.granted = used.granted.saturating_sub(1);
-                }
+            News::Octets(key, mut octets) => {
                 if let Some(session) = host.session_mut(key.0) {
                     session.receive_octets(&octets, now);
+                }
+                if let Some(Stage::Used(used)) = self.stages.get_mut(&key) {
+                    used.granted = used.granted.saturating_sub(1);
+                    if octets.len() >= BULK {
+                        octets.clear();
+                        used.spare = octets;
+                    }
                 }
             }
             News::Written(key, octets) => {
                 if let Some(session) = host.session_mut(key.0) {
-                    session.octets_written(octets);
+                    session.octets_written(octets.len());
+                    session.reuse(octets);
                 }
             }
             News::Closed(key) => {
@@ -214,10 +222,10 @@ impl Sockets {
         let Some(Stage::Idle(stream)) = self.stages.remove(&key) else { return };
         let (reading, writing) = stream.into_split();
         let (writer, to_write) = mpsc::unbounded_channel();
-        let permits = Arc::new(Semaphore::new(0));
-        let reader = self.tasks.spawn(read(key, reading, permits.clone(), self.sender.clone()));
+        let (buffers, to_fill) = mpsc::unbounded_channel();
+        let reader = self.tasks.spawn(read(key, reading, to_fill, self.sender.clone()));
         self.tasks.spawn(write(key, writing, to_write, self.sender.clone()));
-        self.stages.insert(key, Stage::Used(Used { writer, permits, granted: 0, reader }));
+        self.stages.insert(key, Stage::Used(Used { writer, buffers, granted: 0, spare: vec![], reader }));
     }
 
     fn close(&mut self, key: Key, last: Vec<u8>) {
@@ -247,21 +255,25 @@ impl Sockets {
                 // A writer that has ended leaves it to the reader to say so.
                 let _ = used.writer.send(octets);
             }
-            if session.is_receiving() && used.granted < CHUNKS_MAX {
-                used.permits.add_permits(CHUNKS_MAX - used.granted);
-                used.granted = CHUNKS_MAX;
+            while session.is_receiving() && used.granted < CHUNKS_MAX {
+                // A reader that has ended has said so.
+                let _ = used.buffers.send(std::mem::take(&mut used.spare));
+                used.granted += 1;
             }
         }
     }
 }
 
 /// Hands over chunks as they are asked for.
-async fn read(key: Key, mut stream: OwnedReadHalf, permits: Arc<Semaphore>, news: mpsc::Sender<News>) {
-    while let Ok(permit) = permits.acquire().await {
-        permit.forget();
-        let mut chunk = Vec::with_capacity(READ_CHUNK);
+async fn read(
+    key: Key,
+    stream: OwnedReadHalf,
+    mut to_fill: mpsc::UnboundedReceiver<Vec<u8>>,
+    news: mpsc::Sender<News>,
+) {
+    while let Some(mut chunk) = to_fill.recv().await {
         // An end that is no proper one is told from a proper one by TLS.
-        if matches!(stream.read_buf(&mut chunk).await, Err(_) | Ok(0)) {
+        if !fill(&mut chunk, &stream).await {
             break;
         }
         if news.send(News::Octets(key, chunk)).await.is_err() {
@@ -269,6 +281,19 @@ async fn read(key: Key, mut stream: OwnedReadHalf, permits: Arc<Semaphore>, news
         }
     }
     let _ = news.send(News::Closed(key)).await;
+}
+
+/// Reads the next octets, at least one; false at the end.
+async fn fill(chunk: &mut Vec<u8>, stream: &OwnedReadHalf) -> bool {
+    while stream.readable().await.is_ok() {
+        // Room is made when there is something to read: most sockets are idle most of the time.
+        chunk.reserve_exact(READ_CHUNK);
+        match stream.try_read_buf(chunk) {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            read => return read.is_ok_and(|octets| octets > 0),
+        }
+    }
+    false
 }
 
 /// Writes what comes, and closes after it. One who cannot write goes on to count: that it is over is seen by reading.
@@ -289,7 +314,7 @@ async fn write(
                 false => writing.await.is_ok(),
             };
         }
-        if !is_last && news.send(News::Written(key, octets.len())).await.is_err() {
+        if !is_last && news.send(News::Written(key, octets)).await.is_err() {
             return;
         }
     }

@@ -397,7 +397,13 @@ impl Session {
         while self.backlog()? < self.limits.send_buffer && taken < bytes.len() {
             let rest = &bytes[taken..];
             let chunk = &rest[..rest.len().min(most)];
-            self.write(&octets::announced(chunk))?;
+            if chunk.len() > OCTETS_SENT {
+                // Records are full all the same, and so many octets are not copied.
+                self.write(&octets::announcement(chunk.len()))?;
+                self.write(chunk)?;
+            } else {
+                self.write(&octets::announced(chunk))?;
+            }
             taken += chunk.len();
         }
         Ok(taken)

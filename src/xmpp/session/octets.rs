@@ -15,9 +15,14 @@ pub const OCTETS_SENT: usize = 16 * 1024;
 /// Most octets that one element may announce. They are passed on as they come, so this bounds no memory.
 pub const OCTETS_MAX: usize = 1024 * 1024;
 
-/// The element and what it announces; of `octets` at most [`OCTETS_SENT`], at least one.
+/// The element that announces so many octets, at least one.
+pub(super) fn announcement(length: usize) -> Vec<u8> {
+    format!("<octets xmlns='{}' length='{length}'/>", ns::E2E).into_bytes()
+}
+
+/// The element and what it announces, in one piece: few octets share its record.
 pub(super) fn announced(octets: &[u8]) -> Vec<u8> {
-    let mut all = format!("<octets xmlns='{}' length='{}'/>", ns::E2E, octets.len()).into_bytes();
+    let mut all = announcement(octets.len());
     all.extend_from_slice(octets);
     all
 }

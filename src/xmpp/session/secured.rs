@@ -13,7 +13,7 @@ use crate::mechanism::{MechanismName, Outcome, Side};
 use crate::tls::{Endpoint, Fingerprint, Handshake, Tunnel, Unverified, Verified};
 use crate::xmpp::stream::{self, CLOSE, Item, Parser};
 use crate::xmpp::xml;
-use crate::xmpp::{Limits, ns};
+use crate::xmpp::{BULK, Limits, ns};
 
 use super::config::{Established, Event};
 use super::proving::{Progress, Proving};
@@ -174,6 +174,8 @@ pub(super) struct Secured {
     octets_left: usize,
     /// Plaintext octets since the last event.
     weight: usize,
+    /// An empty buffer for what TLS opens.
+    spare: Vec<u8>,
 }
 
 impl Secured {
@@ -229,6 +231,7 @@ impl Secured {
             peer_closed: false,
             octets_left: 0,
             weight: 0,
+            spare: vec![],
         }
     }
 
@@ -328,7 +331,7 @@ impl Secured {
         tools: &mut Tools<'_>,
         events: &mut Vec<(Event, usize)>,
     ) -> Result<(), Fault> {
-        let mut plaintext = Vec::new();
+        let mut plaintext = std::mem::take(&mut self.spare);
         match &mut self.link {
             Link::Handshake(handshake) => {
                 handshake.receive(ciphertext).map_err(Fault::silent)?;
@@ -354,8 +357,9 @@ impl Secured {
             }
             Link::Gone => return Err(Fault::silent(Error::new(&rules::NOT_OPEN))),
         }
-        // What is octets throughout is passed on without a copy.
-        if !plaintext.is_empty() && plaintext.len() <= self.octets_left {
+        // What is octets throughout is passed on without a copy, unless it would take much more memory than it counts for.
+        let fits = plaintext.capacity() / 2 <= plaintext.len();
+        if !plaintext.is_empty() && plaintext.len() <= self.octets_left && fits {
             self.pass_on(std::mem::take(&mut plaintext), events);
         }
         let mut rest = &plaintext[..];
@@ -385,6 +389,10 @@ impl Secured {
                     });
                 }
             }
+        }
+        if plaintext.len() >= BULK {
+            plaintext.clear();
+            self.spare = plaintext;
         }
         let tls_closed = match &self.link {
             Link::Unverified(tunnel) => tunnel.peer_has_closed(),

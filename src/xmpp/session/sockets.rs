@@ -153,14 +153,27 @@ impl Session {
     /// Octets to be written to the socket in use.
     pub fn poll_octets(&mut self) -> Option<Vec<u8>> {
         let socket = self.socket_mut()?;
+        if socket.out.is_empty() {
+            return None;
+        }
         socket.taken += socket.out.len();
-        Some(std::mem::take(&mut socket.out)).filter(|octets| !octets.is_empty())
+        Some(std::mem::take(&mut socket.out))
     }
 
     /// So many octets that were polled have been written. Until then they count as waiting.
     pub fn octets_written(&mut self, octets: usize) {
         if let Some(socket) = self.socket_mut() {
             socket.taken = socket.taken.saturating_sub(octets);
+        }
+    }
+
+    /// A buffer of [`Session::poll_octets`] has been written and may be used again.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn reuse(&mut self, mut written: Vec<u8>) {
+        let Some(socket) = self.socket_mut() else { return };
+        if written.len() >= crate::xmpp::BULK && socket.out.capacity() == 0 {
+            written.clear();
+            socket.out = written;
         }
     }
 
