@@ -64,11 +64,15 @@ impl<'a> Caller<'a> {
         let handle = sockets.spawn(client, None);
         let spoken = async {
             let offer = sockets.offer(&handle).await?;
-            let peer = peer::choose(&handle, to).await?;
+            let (peer, answer) = peer::choose(&handle, to).await?;
             let config = InitiatorConfig::new(handle.own_jid().clone(), peer, self.shared.clone())
                 .with_policy(self.policy.clone())
                 .with_limits(self.tunnel.limits())
                 .with_guesses(self.guesses.clone());
+            let config = match answer {
+                Some(answer) => config.with_discovered(&answer)?,
+                None => config,
+            };
             let config = match offer {
                 Some(offer) => config.with_socks5(offer),
                 None => config,

@@ -5,30 +5,35 @@ use std::io::{self, IsTerminal};
 use countersign::Error;
 use countersign::xmpp::client::{Found, callable};
 use countersign::xmpp::driver::Handle;
-use countersign::xmpp::{BareJid, FullJid, Jid, disco, session};
+use countersign::xmpp::{BareJid, Element, FullJid, Jid, disco, session};
 
 use crate::account::with_resource;
 use crate::exit::{Exit, Failure};
 use crate::interrupt;
 use crate::output::{self, Tone};
 
-/// The peer's full address: as given, or found, or chosen by the user.
-pub(crate) async fn choose(handle: &Handle, to: &Jid) -> Result<FullJid, Failure> {
+/// The peer's full address: as given, or found, or chosen by the user. Where it was found, with its answer to service
+/// discovery.
+pub(crate) async fn choose(handle: &Handle, to: &Jid) -> Result<(FullJid, Option<Element>), Failure> {
     let bare = match to.clone().try_into_full() {
-        Ok(full) => return Ok(full),
+        Ok(full) => return Ok((full, None)),
         Err(bare) => bare,
     };
     let found = callable(handle, &bare, &[with_resource(&bare)?]).await?;
-    match &found.callable[..] {
-        [] => Err(nobody(&bare, &found).into()),
-        [one] => Ok(one.clone()),
-        several if io::stdin().is_terminal() && io::stderr().is_terminal() => ask(several.to_vec()).await,
-        several => Err(Failure::new(
-            Exit::Usage,
-            format!("{bare} listens with {} resources: {}", several.len(), list(several)),
-            format!("Name one of them, for instance --to {}.", several[0]),
-        )),
-    }
+    let chosen = match &found.callable[..] {
+        [] => return Err(nobody(&bare, &found).into()),
+        [one] => one.clone(),
+        several if io::stdin().is_terminal() && io::stderr().is_terminal() => ask(several.to_vec()).await?,
+        several => {
+            return Err(Failure::new(
+                Exit::Usage,
+                format!("{bare} listens with {} resources: {}", several.len(), list(several)),
+                format!("Name one of them, for instance --to {}.", several[0]),
+            ));
+        }
+    };
+    let answer = found.answer(&chosen).cloned();
+    Ok((chosen, answer))
 }
 
 fn nobody(bare: &BareJid, found: &Found) -> Error {

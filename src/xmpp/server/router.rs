@@ -1,6 +1,6 @@
 //! Who is connected, and where a stanza goes (RFC 6120 section 10, RFC 6121 section 8).
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -26,6 +26,9 @@ const SENT_AT_ONCE: usize = 64 * 1024;
 
 /// Most resources of one account at a time.
 pub const RESOURCES_MAX: usize = 16;
+
+/// Most addresses of directed presence that are remembered of a resource; those beyond are not told when it goes.
+pub const DIRECTED_MAX: usize = 64;
 
 /// Where the octets for one client wait until its connection has sent them.
 #[derive(Clone)]
@@ -132,6 +135,8 @@ struct Seat {
     jid: FullJid,
     outgoing: Outgoing,
     available: bool,
+    /// Whom it has sent presence directly, and so has to tell when it goes (RFC 6121 section 4.6.3).
+    directed: BTreeSet<Jid>,
 }
 
 /// Why a resource could not be bound.
@@ -187,26 +192,47 @@ impl Router {
         if seats.len() >= RESOURCES_MAX {
             return Err(NoSeat::TooMany);
         }
-        seats.push(Seat { jid: jid.clone(), outgoing, available: false });
+        seats.push(Seat { jid: jid.clone(), outgoing, available: false, directed: BTreeSet::new() });
         Ok(())
     }
 
-    /// Gives the seat back and, if the client was available, tells the account's other resources.
+    /// Gives the seat back and tells those who have seen the client: the account's other resources if it was available,
+    /// and whom it has sent presence directly.
     pub(super) fn leave(&self, jid: &FullJid) {
-        let was_available = {
+        let seat = {
             let mut seats = lock(&self.seats);
             let Some(of_account) = seats.get_mut(&jid.to_bare()) else { return };
-            let available = of_account.iter().any(|seat| seat.jid == *jid && seat.available);
-            of_account.retain(|seat| seat.jid != *jid);
+            let Some(place) = of_account.iter().position(|seat| seat.jid == *jid) else { return };
+            let seat = of_account.remove(place);
             if of_account.is_empty() {
                 seats.remove(&jid.to_bare());
             }
-            available
+            seat
         };
-        if was_available {
-            let mut gone = Element::bare("presence", ns::CLIENT);
-            set_attribute(&mut gone, "type", "unavailable");
+        let mut gone = Element::bare("presence", ns::CLIENT);
+        set_attribute(&mut gone, "type", "unavailable");
+        for to in seat.directed {
+            set_attribute(&mut gone, "from", jid.as_str());
+            set_attribute(&mut gone, "to", to.as_str());
+            match to.try_into_full() {
+                Ok(to) => self.deliver(&to, &gone),
+                Err(to) => self.available(&to).iter().for_each(|to| self.deliver(to, &gone)),
+            }
+        }
+        if seat.available {
             self.broadcast_presence(jid, gone);
+        }
+    }
+
+    /// Remembers, or forgets, whom a client has sent presence directly.
+    fn note_directed(&self, sender: &FullJid, to: &Jid, presence: &Element) {
+        let mut seats = lock(&self.seats);
+        let of_account = seats.get_mut(&sender.to_bare()).map(Vec::as_mut_slice).unwrap_or_default();
+        let Some(seat) = of_account.iter_mut().find(|seat| seat.jid == *sender) else { return };
+        match presence.attr("type") {
+            None if seat.directed.len() < DIRECTED_MAX => drop(seat.directed.insert(to.clone())),
+            Some("unavailable") => drop(seat.directed.remove(to)),
+            _ => {}
         }
     }
 
@@ -238,7 +264,12 @@ impl Router {
             Ok(to) if to.domain() != self.domain.domain() => {
                 self.answer(sender, replies::refuse(&stanza, Refusal::RemoteServerNotFound));
             }
-            Ok(to) => self.to_local(sender, &to, stanza),
+            Ok(to) => {
+                if stanza.name() == "presence" {
+                    self.note_directed(sender, &to, &stanza);
+                }
+                self.to_local(sender, &to, stanza);
+            }
         }
         true
     }
@@ -432,6 +463,48 @@ mod tests {
         assert_eq!(again(&router), Err(NoSeat::Taken));
         router.leave(&full("a@home.example/1"));
         assert_eq!(again(&router), Ok(()));
+    }
+
+    #[test]
+    fn who_was_sent_presence_directly_is_told_of_the_end() {
+        let router = router();
+        let mut bobs = join(&router, "b@home.example/1");
+        let presence = |to: &str, attributes: &str| {
+            format!("<presence xmlns='jabber:client' to='{to}' {attributes}/>").parse::<Element>().unwrap()
+        };
+        for (to, attributes, told) in [
+            ("b@home.example/1", "", 1),
+            ("b@home.example/1", "type='unavailable'", 0),
+            ("c@home.example/1", "", 0),
+        ] {
+            let _a = join(&router, "a@home.example/1");
+            assert!(router.accept(&full("a@home.example/1"), presence(to, "")));
+            if !attributes.is_empty() {
+                assert!(router.accept(&full("a@home.example/1"), presence(to, attributes)));
+            }
+            while received(&mut bobs).is_some() {}
+            router.leave(&full("a@home.example/1"));
+            let words = std::iter::from_fn(|| received(&mut bobs)).collect::<Vec<_>>();
+            assert_eq!(words.len(), told, "{to} {attributes}");
+            let is_end = |word: &Element| word.attr("type") == Some("unavailable");
+            assert!(words.iter().all(is_end), "{words:?}");
+        }
+    }
+
+    #[test]
+    fn addresses_of_directed_presence_are_counted() {
+        let router = router();
+        let (mut first, mut last) = (join(&router, "b@home.example/1"), join(&router, "b@home.example/2"));
+        let _a = join(&router, "a@home.example/1");
+        let others = (1..DIRECTED_MAX).map(|n| format!("n{n}@home.example/1"));
+        let all = std::iter::once("b@home.example/1".to_owned()).chain(others);
+        for to in all.chain(["b@home.example/2".to_owned()]) {
+            let presence = format!("<presence xmlns='jabber:client' to='{to}'/>").parse().unwrap();
+            assert!(router.accept(&full("a@home.example/1"), presence));
+        }
+        router.leave(&full("a@home.example/1"));
+        let heard = |waiting: &mut Waiting| std::iter::from_fn(|| received(waiting)).count();
+        assert_eq!((heard(&mut first), heard(&mut last)), (2, 1));
     }
 
     #[test]
