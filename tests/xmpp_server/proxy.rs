@@ -17,7 +17,7 @@ use crate::support::*;
 const PROXY: &str = "proxy.home.example";
 const MALLORY: &str = "mallory@home.example/den";
 const SID: &str = "stream";
-const SHORT: Duration = Duration::from_millis(200);
+const SHORT: Duration = Duration::from_millis(500);
 
 async fn limited(change: impl FnOnce(&mut Limits)) -> Server {
     let mut limits = Limits::default();
