@@ -4,7 +4,7 @@
 mod process;
 
 use std::fs;
-use std::io::{self, Write};
+use std::io::{self, BufRead, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -37,7 +37,8 @@ fn octets(count: usize) -> Vec<u8> {
 struct Receiver {
     directory: PathBuf,
     process: Process,
-    words: JoinHandle<String>,
+    words: Arc<Mutex<String>>,
+    hearing: JoinHandle<()>,
 }
 
 impl Receiver {
@@ -54,7 +55,14 @@ impl Receiver {
         let mut command = stage.command("listen", "bob", "bob", "shared");
         command.arg("--receive").arg(&directory);
         let (process, stderr) = listening(&mut edit(command));
-        Self { directory, process, words: overheard(stderr) }
+        let words = Arc::new(Mutex::new(String::new()));
+        let heard = words.clone();
+        let hearing = thread::spawn(move || {
+            for line in stderr.lines() {
+                heard.lock().unwrap().push_str(&(line.unwrap() + "\n"));
+            }
+        });
+        Self { directory, process, words, hearing }
     }
 
     fn content(&self, name: &str) -> Vec<u8> {
@@ -82,11 +90,22 @@ impl Receiver {
         }
     }
 
+    /// Waits until it has said this: it may do so after it has answered.
+    fn wait_for_words(&self, what: &str) {
+        let start = Instant::now();
+        while !self.words.lock().unwrap().contains(what) {
+            assert!(start.elapsed() < LIFE, "{what} is not in {}", self.words.lock().unwrap());
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     /// Stops it; what it has said since it was ready, and what it has printed.
     fn stop(mut self) -> (String, String) {
         self.process.0.kill().unwrap();
         let output = self.process.finish();
-        (self.words.join().unwrap(), text(&output.stdout))
+        self.hearing.join().unwrap();
+        let words = self.words.lock().unwrap().clone();
+        (words, text(&output.stdout))
     }
 }
 
@@ -196,8 +215,8 @@ fn nothing_is_overwritten_unless_that_is_said() {
     assert!(text(&output.stderr).contains("does not overwrite it"), "{}", text(&output.stderr));
     assert_eq!(bob.content("x"), b"precious");
     assert_eq!(bob.names(), ["x"]);
-    let (words, _) = bob.stop();
-    assert!(words.contains("error: x was offered, and another file has that name"), "{words}");
+    bob.wait_for_words("error: x was offered, and another file has that name");
+    bob.stop();
     let bob = Receiver::start(&stage, &["--force"]);
     assert_sent(&send(&stage, &path, &[]));
     assert_eq!(bob.content("x"), b"abc");
@@ -342,10 +361,8 @@ fn a_file_that_changes_meanwhile_is_noticed() {
     let output = alice.finish();
     assert_last_two_lines(&output, 8);
     assert!(text(&output.stderr).contains("the file changed while it was sent: x"));
-    let names = bob.names();
-    let (words, _) = bob.stop();
-    assert!(words.contains("the sender gave the file up"), "{words}");
-    assert!(names.is_empty(), "{names:?}");
+    bob.wait_for_words("the sender gave the file up");
+    assert!(bob.names().is_empty(), "{:?}", bob.names());
 }
 
 #[test]
@@ -374,8 +391,7 @@ fn a_receiver_that_cannot_write_says_so() {
     let output = send(&stage, &file(&stage, "x", b"abc"), &[]);
     assert_last_two_lines(&output, 7);
     assert!(text(&output.stderr).contains("the receiver cannot store the file"));
-    let (words, _) = bob.stop();
-    assert!(words.contains("error: cannot store x: "), "{words}");
+    bob.wait_for_words("error: cannot store x: ");
 }
 
 #[test]
@@ -521,9 +537,8 @@ async fn other_octets_than_announced_are_thrown_away() {
     assert_eq!(mallory.hear().await, pair("refuse", "protocol"));
     mallory.leave().await;
     assert!(!bob.names().contains(&"x".to_owned()));
-    let (words, _) = bob.stop();
-    assert!(words.contains("does not have the announced hash"), "{words}");
-    assert!(words.contains("longer than was announced"), "{words}");
+    bob.wait_for_words("does not have the announced hash");
+    bob.wait_for_words("longer than was announced");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -544,8 +559,7 @@ async fn who_breaks_the_protocol_is_cut_off_and_others_are_not() {
     assert!(matches!(mallory.stream.recv().await, Some(Event::Failed(_))));
     mallory.leave().await;
     assert_sent(&send(&stage, &file(&stage, "x", b"abc"), &[]));
-    let (words, _) = bob.stop();
-    assert!(words.contains("octets that belong to no file"), "{words}");
+    bob.wait_for_words("octets that belong to no file");
 }
 
 #[cfg(unix)]
