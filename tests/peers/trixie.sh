@@ -3,8 +3,9 @@
 # Takes a folder, fills it with Debian 13 unless it is there (root; half a gigabyte, about 2 minutes), and runs the tests on it.
 # No service is started but those of the tests, on loopback.
 set -euo pipefail
-root=${1:?usage: tests/peers/trixie.sh FOLDER}
-mirror=${2:-http://deb.debian.org/debian}
+root=${1:?usage: tests/peers/trixie.sh FOLDER [MIRROR]}
+# The mirror that this machine uses for its own packages.
+mirror=${2:-$(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' | sed -n 1p)}
 cd "$(dirname "$0")/../.."
 
 if [ ! -e "$root/usr/sbin/ejabberdctl" ]; then
