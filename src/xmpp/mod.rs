@@ -236,8 +236,8 @@ impl Limits {
     }
 
     /// Closes an established session when neither application has sent anything for so long, however healthy it is: the answers
-    /// to our own questions, and new keys, do not count. It ends as if the application had closed it. Without this a session may
-    /// rest for ever, as those over XMPP do.
+    /// to our own questions, and new keys, do not count. It ends as if the application had closed it. Use is noticed when the time
+    /// is up, so that up to twice the time may pass. Without this a session may rest for ever, as those over XMPP do.
     #[must_use]
     pub fn with_idle(mut self, time: Duration) -> Self {
         self.idle = Some(time);

@@ -57,6 +57,19 @@ async fn connect(server: &Server) -> TcpStream {
     try_connect(server, alices()).await.unwrap()
 }
 
+/// The same as soon as somebody's place is free: that takes the proxy a moment.
+async fn connect_when_there_is_room(server: &Server, destination: Destination) -> TcpStream {
+    let again = async {
+        loop {
+            if let Some(stream) = try_connect(server, destination.clone()).await {
+                return stream;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    guard(again).await
+}
+
 /// The answer to a request to the proxy.
 async fn ask(client: &mut Client, kind: &str, payload: Element) -> Element {
     let payload = String::from_utf8(stream::to_octets(&payload).unwrap()).unwrap();
@@ -189,13 +202,7 @@ async fn a_third_connection_is_refused() {
     assert!(try_connect(&server, alices()).await.is_none(), "while they are joined");
     pass(&mut other, &mut one).await;
     drop((one, other));
-    // There is room when both have gone; that takes the proxy a moment.
-    let again = async {
-        while try_connect(&server, alices()).await.is_none() {
-            tokio::task::yield_now().await;
-        }
-    };
-    guard(again).await;
+    connect_when_there_is_room(&server, alices()).await;
 }
 
 #[tokio::test]
@@ -204,15 +211,7 @@ async fn who_leaves_makes_room() {
     let mut alice = login(&server, ALICE).await;
     let (one, mut other) = (connect(&server).await, connect(&server).await);
     drop(one);
-    // That takes the proxy a moment.
-    let again = async {
-        loop {
-            if let Some(stream) = try_connect(&server, alices()).await {
-                return stream;
-            }
-        }
-    };
-    let mut one = guard(again).await;
+    let mut one = connect_when_there_is_room(&server, alices()).await;
     assert!(is_granted(&ask_to_activate(&mut alice).await));
     pass(&mut one, &mut other).await;
 }
@@ -329,12 +328,7 @@ async fn connections_are_counted() {
     let another = destination("another", &jid(ALICE), &jid(BOB));
     assert!(try_connect(&server, another.clone()).await.is_none());
     drop(one);
-    let again = async {
-        while try_connect(&server, another.clone()).await.is_none() {
-            tokio::task::yield_now().await;
-        }
-    };
-    guard(again).await;
+    connect_when_there_is_room(&server, another).await;
 }
 
 #[tokio::test]
