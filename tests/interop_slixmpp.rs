@@ -13,7 +13,7 @@ use std::process::Stdio;
 
 use countersign::ErrorKind;
 use countersign::xmpp::client::callable;
-use countersign::xmpp::driver::{Driver, E2eStream};
+use countersign::xmpp::driver::{Driver, E2eStream, Handle};
 use countersign::xmpp::{Element, Event, FullJid, disco, ns};
 use serde_json::json;
 
@@ -72,6 +72,14 @@ impl Stage {
         let mut bob = Peer::start("slixmpp_peer.py", role, &setup);
         assert_eq!(bob.read("ready"), BOB);
         bob
+    }
+
+    /// Alice, who may call, and Bob, who waits for it.
+    async fn called(&self, secret: &str) -> (Handle, Peer) {
+        let alice = Driver::spawn(self.alice().await, None);
+        let mut bob = self.bob("answer", secret);
+        assert_eq!(bob.read("listening"), BOB);
+        (alice, bob)
     }
 }
 
@@ -172,9 +180,7 @@ async fn we_have_a_whole_session_with_a_foreign_client() {
         return;
     }
     let stage = Stage::set();
-    let alice = Driver::spawn(stage.alice().await, None);
-    let mut bob = stage.bob("answer", SECRET);
-    assert_eq!(bob.read("listening"), BOB);
+    let (alice, bob) = stage.called(SECRET).await;
     let theirs = hear(bob, |bob| {
         assert_eq!(bob.read("tls"), "TLSv1.3");
         assert_eq!(bob.read("verified"), "CPACE-R255-PLUS");
@@ -197,9 +203,7 @@ async fn a_foreign_client_with_another_password_is_not_believed() {
         return;
     }
     let stage = Stage::set();
-    let alice = Driver::spawn(stage.alice().await, None);
-    let mut bob = stage.bob("answer", "rosebud 1942");
-    assert_eq!(bob.read("listening"), BOB);
+    let (alice, bob) = stage.called("rosebud 1942").await;
     let theirs = hear(bob, |bob| {
         assert_eq!(bob.read("tls"), "TLSv1.3");
         assert_eq!(bob.read("unproven"), "abort");

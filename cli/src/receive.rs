@@ -93,7 +93,8 @@ pub(crate) struct Desk {
 
 /// A file that is not received.
 struct Missed {
-    failure: Failure,
+    /// None where it is received elsewhere.
+    failure: Option<Failure>,
     /// What the sender is told.
     reply: Option<Box<Element>>,
     /// Where there is none, the session is over.
@@ -102,13 +103,13 @@ struct Missed {
 
 impl From<Refused> for Missed {
     fn from(refused: Refused) -> Self {
-        Self { failure: refused.error.into(), reply: refused.reply, next: refused.next }
+        Self { failure: Some(refused.error.into()), reply: refused.reply, next: refused.next }
     }
 }
 
 impl From<Failure> for Missed {
     fn from(failure: Failure) -> Self {
-        Self { failure, reply: None, next: None }
+        Self { failure: Some(failure), reply: None, next: None }
     }
 }
 
@@ -119,9 +120,12 @@ impl From<Error> for Missed {
 }
 
 impl Missed {
+    /// A newer session has taken the file over, and this one is of no more use.
+    const ELSEWHERE: Self = Self { failure: None, reply: None, next: None };
+
     /// The sender hears why.
     fn telling(failure: Failure, (next, reply): (Receiver, Element)) -> Self {
-        Self { failure, reply: Some(Box::new(reply)), next: Some(next) }
+        Self { failure: Some(failure), reply: Some(Box::new(reply)), next: Some(next) }
     }
 }
 
@@ -131,10 +135,8 @@ pub(crate) async fn serve(desk: Arc<Desk>, mut stream: E2eStream) -> Result<(), 
         served = take_all(&desk, &mut stream) => served,
         stopped = interrupt::stopped() => Err(stopped),
     };
-    if served.is_err() {
-        // What has ended already takes no harm from it.
-        stream.abort().await;
-    }
+    // What has ended already takes no harm from it.
+    stream.abort().await;
     served
 }
 
@@ -161,7 +163,9 @@ async fn take_all(desk: &Desk, stream: &mut E2eStream) -> Result<(), Failure> {
         receiver = match turn {
             Ok(next) => next,
             Err(Missed { failure, reply, next }) => {
-                if let Err(earlier) = std::mem::replace(&mut missed, Err(failure)) {
+                if let Some(failure) = failure
+                    && let Err(earlier) = std::mem::replace(&mut missed, Err(failure))
+                {
                     exit::complain(&earlier);
                 }
                 if let Some(reply) = reply
@@ -249,9 +253,9 @@ async fn next(stream: &mut E2eStream, running: &Running<'_>) -> Result<Event, Mi
     let event = tokio::select! {
         event = stream.recv() => event,
         () = running.taken.notified() => {
-            let advice = "Nothing is to be done: it goes on there.";
-            let what = "the sender has come back in a newer session";
-            return Err(Failure::new(Exit::Truncated, what, advice).into());
+            let text = format_args!("{} has come back, and the file goes on in a newer session", stream.peer());
+            output::note(Tone::Doubtful, "left:", text);
+            return Err(Missed::ELSEWHERE);
         }
     };
     match event {

@@ -7,6 +7,7 @@ mod process;
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{Read, Write};
+use std::path::PathBuf;
 use std::process::Child;
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -249,6 +250,15 @@ fn a_resource_is_chosen_by_its_number() {
     drop(listeners);
 }
 
+/// Bob, who takes files, and where he puts them.
+fn receiving(stage: &Stage, columns: u16) -> (Terminal, PathBuf) {
+    let directory = stage.path("in");
+    fs::create_dir_all(&directory).unwrap();
+    let mut bob = ready(stage, columns, "listen", BOB, &["--receive", directory.to_str().unwrap()]);
+    bob.wait_for("listening:");
+    (bob, directory)
+}
+
 fn send(stage: &Stage, content: &str) -> Process {
     let file = stage.path("x");
     fs::write(&file, content).unwrap();
@@ -259,11 +269,9 @@ fn send(stage: &Stage, content: &str) -> Process {
 #[test]
 fn nothing_is_overwritten_without_a_yes() {
     let stage = Stage::set("terminal-overwrite");
-    let (directory, question) = (stage.path("in"), "another file has that name. [y/N]");
-    fs::create_dir(&directory).unwrap();
+    let question = "another file has that name. [y/N]";
+    let (mut bob, directory) = receiving(&stage, 200);
     fs::write(directory.join("x"), "precious").unwrap();
-    let mut bob = ready(&stage, 200, "listen", BOB, &["--receive", directory.to_str().unwrap()]);
-    bob.wait_for("listening:");
     // It is no answer to what was not asked.
     bob.press("y\r");
     let refused = |mut alice: Process| {
@@ -296,15 +304,17 @@ fn nothing_is_overwritten_without_a_yes() {
 /// Octets of a file that takes long enough to be looked at.
 const LARGE: usize = 12 << 20;
 
+fn large(stage: &Stage, name: &str) -> PathBuf {
+    let file = stage.path(name);
+    fs::write(&file, vec![7; LARGE]).unwrap();
+    file
+}
+
 #[test]
 fn a_bar_shows_how_far_it_is_and_leaves_nothing_behind() {
     let stage = Stage::set("terminal-bar");
-    let directory = stage.path("in");
-    fs::create_dir(&directory).unwrap();
-    let mut bob = ready(&stage, 40, "listen", BOB, &["--receive", directory.to_str().unwrap()]);
-    bob.wait_for("listening:");
-    let file = stage.path("a file with a name that is long.tar");
-    fs::write(&file, vec![7; LARGE]).unwrap();
+    let (mut bob, _) = receiving(&stage, 40);
+    let file = large(&stage, "a file with a name that is long.tar");
     let mut alice = ready(&stage, 80, "send", ALICE, &[file.to_str().unwrap(), "--to", BOB]);
     for terminal in [&mut alice, &mut bob] {
         terminal.wait_for("a file");
@@ -333,12 +343,8 @@ fn a_bar_shows_how_far_it_is_and_leaves_nothing_behind() {
 #[test]
 fn a_stopped_transfer_is_said_to_be_one() {
     let stage = Stage::set("terminal-transfer");
-    let directory = stage.path("in");
-    fs::create_dir(&directory).unwrap();
-    let mut bob = ready(&stage, 80, "listen", BOB, &["--receive", directory.to_str().unwrap()]);
-    bob.wait_for("listening:");
-    let file = stage.path("x");
-    fs::write(&file, vec![7; LARGE]).unwrap();
+    let (mut bob, directory) = receiving(&stage, 80);
+    let file = large(&stage, "x");
     let arguments = [file.to_str().unwrap(), "--to", BOB];
     let mut alice = ready(&stage, 80, "send", ALICE, &arguments);
     alice.wait_for("transport:");
@@ -356,6 +362,36 @@ fn a_stopped_transfer_is_said_to_be_one() {
     let (code, words) = alice.finish();
     assert_eq!(code, Some(0), "{words}");
     assert!(fs::read(directory.join("x")).unwrap() == vec![7; LARGE]);
+}
+
+#[test]
+fn a_transfer_outlives_a_restart_of_the_server() {
+    let mut stage = Stage::set("terminal-restart");
+    let (mut bob, directory) = receiving(&stage, 80);
+    let file = large(&stage, "x");
+    let mut alice = ready(&stage, 80, "send", ALICE, &[file.to_str().unwrap(), "--to", BOB]);
+    bob.wait_for("s left");
+    alice.wait_for("transport:");
+    alice.wait_for("s left");
+    stage.kill_server();
+    // Both say what happened, in a line of its own, and that they come back.
+    for terminal in [&mut alice, &mut bob] {
+        terminal.wait_for("lost: ");
+        terminal.wait_for("; again in");
+    }
+    stage.restart_server();
+    bob.wait_for("listening:");
+    alice.wait_for("going on: after ");
+    bob.wait_for("received: ");
+    bob.press(CTRL_C);
+    for (terminal, code) in [(alice, 0), (bob, 130)] {
+        let (ended, words) = terminal.finish();
+        assert_eq!(ended, Some(code), "{words}");
+        let lost = words.find("lost: ").unwrap();
+        assert!(words[..lost].ends_with(['\r', '\n']), "{words}");
+    }
+    assert!(fs::read(directory.join("x")).unwrap() == vec![7; LARGE]);
+    assert_eq!(fs::read_dir(&directory).unwrap().count(), 1);
 }
 
 #[test]

@@ -15,6 +15,7 @@ use jid::FullJid;
 use minidom::Element;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinHandle;
+use zeroize::Zeroize;
 
 use crate::error::{Error, ErrorKind, Result, Rule};
 use crate::tls::Endpoint;
@@ -466,6 +467,8 @@ impl E2eStream {
 
 impl Drop for E2eStream {
     fn drop(&mut self) {
+        // The last that was written stands in it.
+        self.spare.zeroize();
         self.events.close();
         self.wake.notify_one();
     }

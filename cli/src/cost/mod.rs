@@ -10,8 +10,9 @@ mod report;
 mod samples;
 mod target;
 
-use std::fs::File;
-use std::path::PathBuf;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use countersign::dictionary::export::{self, Tool};
@@ -121,14 +122,13 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         };
         return audit::run(&plan);
     }
-    let unwritable = |path: &PathBuf, error: &std::io::Error| {
+    let unwritable = |path: &PathBuf, error: &io::Error| {
         let what = format!("cannot write {}: {error}", output::path(path));
         Failure::new(Exit::Local, what, "Check the directory and its permissions.")
     };
     if let Some(path) = &args.plot {
-        // Found out before a minute of measuring; what stands there stays until then.
-        let file = File::options().create(true).append(true).open(path);
-        file.map_err(|error| unwritable(path, &error))?;
+        // Found out before a minute of measuring.
+        try_writing(path).map_err(|error| unwritable(path, &error))?;
     }
     let measured = subjects.iter().any(|subject| matches!(subject.exposure, Exposure::Guesses(_)));
     if cfg!(debug_assertions) && measured {
@@ -140,10 +140,21 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     }
     let rows = measure::all(&subjects, threads(args), Duration::from_secs(args.seconds))?;
     if let Some(path) = &args.plot {
-        std::fs::write(path, plot::svg(&rows)).map_err(|error| unwritable(path, &error))?;
+        fs::write(path, plot::svg(&rows)).map_err(|error| unwritable(path, &error))?;
     }
     let report = report::Report::new(rows, threads(args), Duration::from_secs(args.seconds));
     output::print(if args.json { format!("{:#}", report.to_json()) } else { report.to_text() })
+}
+
+/// Whether a file could be written here. What stands there stays, and nothing new is left behind.
+fn try_writing(path: &Path) -> io::Result<()> {
+    match File::options().write(true).create_new(true).open(path) {
+        Ok(_) => fs::remove_file(path),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            File::options().append(true).open(path).map(drop)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 fn threads(args: &Args) -> usize {
@@ -196,4 +207,21 @@ fn export(records: &[Record], tool: Tool, as_json: bool) -> Result<(), Failure> 
 /// How the list of candidates and messages name an oracle.
 fn title(oracle: &dyn Oracle) -> String {
     format!("{}, {}", oracle.mechanism(), oracle.situation())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn to_try_writing_leaves_nothing_and_takes_nothing() {
+        let path = std::env::temp_dir().join(format!("countersign-plot-{}", std::process::id()));
+        try_writing(&path).expect("the directory can be written");
+        assert!(!path.exists());
+        fs::write(&path, "earlier").expect("the same");
+        try_writing(&path).expect("the file can be written");
+        assert_eq!(fs::read(&path).expect("it is there"), b"earlier");
+        assert!(try_writing(&path.join("below a file")).is_err());
+        fs::remove_file(&path).expect("it is there");
+    }
 }

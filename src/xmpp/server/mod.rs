@@ -274,7 +274,7 @@ impl Config {
     }
 
     /// Sets where the proxy for SOCKS5 bytestreams (XEP-0065) listens: a free port of the server's own IP address unless told
-    /// otherwise. Its JID is `proxy.` and the domain, and service discovery names it.
+    /// otherwise. Its JID is `proxy.` and the domain, `proxy@` before an address of IPv6; service discovery names it.
     #[must_use]
     pub fn with_proxy_address(mut self, address: SocketAddr) -> Self {
         self.proxy_address = Some(address);

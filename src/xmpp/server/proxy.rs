@@ -99,7 +99,11 @@ struct Ticket<'a> {
 
 impl Proxy {
     pub(super) fn new(domain: &BareJid, address: SocketAddr, limits: Limits) -> Option<Self> {
-        let jid = BareJid::new(&format!("proxy.{}", domain.domain())).ok()?;
+        let domain = domain.domain();
+        // An address of IPv6 has no names below it.
+        let jid =
+            BareJid::new(&format!("proxy.{domain}")).or_else(|_| BareJid::new(&format!("proxy@{domain}")));
+        let jid = jid.ok()?;
         Some(Self { jid, address, limits, table: Mutex::default(), relayed: AtomicU64::new(0) })
     }
 
@@ -133,7 +137,7 @@ impl Proxy {
     fn streamhost(&self) -> Element {
         // Who listens everywhere is found by the name of the domain.
         let host = match self.address.ip() {
-            ip if ip.is_unspecified() => self.jid.domain().as_str().to_owned(),
+            ip if ip.is_unspecified() => self.jid.domain().as_str().trim_matches(['[', ']']).to_owned(),
             ip => ip.to_string(),
         };
         let host = Element::builder("streamhost", ns::BYTESTREAMS)
@@ -376,6 +380,23 @@ fn info() -> Element {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_domain_has_a_proxy_that_can_be_dialled() {
+        for (domain, address, jid, host) in [
+            ("home.example", "127.0.0.1:1", "proxy.home.example", "127.0.0.1"),
+            ("home.example", "0.0.0.0:1", "proxy.home.example", "proxy.home.example"),
+            ("[::1]", "[::1]:1", "proxy@[::1]", "::1"),
+            ("[::1]", "[::]:1", "proxy@[::1]", "::1"),
+        ] {
+            let (domain, address) = (BareJid::new(domain).unwrap(), address.parse().unwrap());
+            let proxy = Proxy::new(&domain, address, Limits::default()).unwrap();
+            assert_eq!(proxy.jid().as_str(), jid);
+            let answer = proxy.streamhost();
+            let named = answer.children().next().and_then(|child| child.attr("host"));
+            assert_eq!(named, Some(host));
+        }
+    }
 
     #[tokio::test]
     async fn a_slow_reader_stops_the_writer_after_one_buffer() {
