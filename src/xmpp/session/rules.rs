@@ -40,7 +40,7 @@ pub static CUT_SHORT: Rule = Rule {
     kind: ErrorKind::Truncated,
     source: "RFC 8446 section 6.1, XEP-0166 section 6.7",
     what: "the session ended without a proper close: data may be missing",
-    advice: "Treat what came as incomplete and transfer it again.",
+    advice: "Treat what came as incomplete and transfer it again. Before the channel was verified nothing had passed: call again.",
 };
 /// The tunnel was closed before or without the end of the stream.
 pub static STREAM_CUT_SHORT: Rule = Rule {
