@@ -1,30 +1,31 @@
 //! How many guesses a second does one core test, beside what a naive defender would measure?
 //!
 //! PBKDF2 with 4096 iterations for each PRF: all lanes, one password as a login computes it, and the
-//! crate pbkdf2. TLS 1.3's binder: all lanes, and a chain of the crates hmac and hkdf. g^x: the tables, and the
-//! constant-time power of a login. Everything runs in turn; the gates are printed as ratios of medians, with those of
-//! minima in brackets. Pin the run to one core.
+//! crate pbkdf2; then each kernel alone with all its lanes. TLS 1.3's binder: all lanes, and a chain of the crates hmac and
+//! hkdf. g^x: the tables, and the constant-time power of a login. Behind each section the gates are printed as ratios of
+//! medians, with those of minima in brackets. Pin the run to one core.
 //!
-//! `kernels` measures each kernel alone: an iteration of all its lanes, then what that is for each password.
-//!
-//! More peers, which need C libraries, join the same runs in `benches/pbkdf2-peers`. Names of sections may be given as
-//! arguments; `ROUNDS` sets their number. `--rate HmacSha256` prints only how many guesses with 4096 iterations the lanes test
+//! More peers, which need C libraries, join the same runs in `benches/pbkdf2-peers`. `benches/common/rates.rs` says which
+//! arguments there are. `--rate HmacSha256` prints only how many guesses with 4096 iterations the lanes test
 //! in a second, for `benches/hashcat.sh`, which may name the kernel behind it.
 
 #[path = "common/mod.rs"]
 mod common;
+#[path = "common/rates.rs"]
+mod rates;
 
 use std::hint::black_box;
 use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
-use common::{Row, Times, compare, whole};
+use common::{Row, Times, whole};
 use countersign::dictionary::fixed_base::FixedBase;
 use countersign::dictionary::lanes::{Prf, kernel, kernels, pbkdf2_many, pbkdf2_many_on, tls13_binder_many};
 use countersign::scram::{HashFunction, pbkdf2};
 use countersign::srp::Group;
 use hkdf::Hkdf;
 use hmac::{Hmac, KeyInit, Mac};
+use rates::Sections;
 use sha1::Sha1;
 use sha2::{Digest, Sha256, Sha512};
 
@@ -52,41 +53,35 @@ fn main() {
 }
 
 /// Measures everything beside the peers; `gates` are the ratios to ask for: section, row, peer.
-pub(crate) fn run(derivations: &[(&str, Derive)], powers: &[(&str, Power)], gates: &[Gate<'_>]) {
-    let wanted = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect::<Vec<_>>();
+pub(crate) fn run<'a>(derivations: &[(&'a str, Derive)], powers: &[(&'a str, Power)], gates: &[Gate<'_>]) {
     if std::env::args().any(|arg| arg == "--rate") {
-        let prf = Prf::ALL.into_iter().find(|prf| wanted[0] == format!("{prf:?}")).expect("a PRF first");
-        println!("{:.0}", rate(prf, wanted.get(1).map_or(kernel(prf), String::as_str)));
+        let named = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect::<Vec<_>>();
+        let prf = Prf::ALL.into_iter().find(|prf| named[0] == format!("{prf:?}")).expect("a PRF first");
+        println!("{:.0}", rate(prf, named.get(1).map_or(kernel(prf), String::as_str)));
         return;
     }
-    let rounds = std::env::var("ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(5);
-    let section = |title: &str, rows: Vec<Row<'_>>| {
-        let times = compare(rounds, title, &rows);
-        for gate in gates.iter().chain(GATES).filter(|gate| title.starts_with(gate.section)) {
-            gate.print(&rows, &times);
+    let mut sections = Sections::from_args(5);
+    let mut section = |title: &str, rows: &dyn Fn() -> Vec<Row<'a>>| {
+        if sections.is_wanted(title) {
+            let rows = rows();
+            let times = sections.measure(title, &rows);
+            for gate in gates.iter().chain(GATES).filter(|gate| title.starts_with(gate.section)) {
+                gate.print(&rows, &times);
+            }
         }
     };
-    let is_wanted = |title: &str| wanted.is_empty() || wanted.iter().any(|word| title.contains(word));
     for prf in Prf::ALL {
         let title = format!("{prf:?} x 4096, lanes: {}", kernel(prf));
-        if is_wanted(&title) {
-            section(&title, derivation_rows(prf, derivations));
-        }
+        section(&title, &|| derivation_rows(prf, derivations));
     }
-    if wanted.iter().any(|word| word == "kernels") {
-        Prf::ALL.into_iter().for_each(|prf| each_kernel(rounds, prf));
-    }
-    if is_wanted("TLS 1.3 binder") {
-        section("TLS 1.3 binder", binder_rows());
-    }
+    section("TLS 1.3 binder", &binder_rows);
     for group in GROUPS {
         for exponent_len in [20, 32] {
             let title = format!("g^x, {group} bits, x of {}", 8 * exponent_len);
-            if is_wanted(&title) {
-                section(&title, power_rows(group, exponent_len, powers));
-            }
+            section(&title, &|| power_rows(group, exponent_len, powers));
         }
     }
+    Prf::ALL.into_iter().for_each(|prf| each_kernel(&mut sections, prf));
 }
 
 /// A ratio that is asked for.
@@ -152,24 +147,26 @@ fn derivation_rows<'a>(prf: Prf, peers: &[(&'a str, Derive)]) -> Vec<Row<'a>> {
 }
 
 /// Each kernel with as many passwords as it has lanes.
-fn each_kernel(rounds: usize, prf: Prf) {
+fn each_kernel(sections: &mut Sections, prf: Prf) {
+    let title = format!("{prf:?} x 4096, kernels with all lanes");
+    if !sections.is_wanted(&title) {
+        return;
+    }
     let kernels = kernels(prf);
     let rows = kernels.iter().map(|&(name, lanes)| {
         let passwords = (0..lanes).map(|i| format!("password{i}")).collect::<Vec<_>>();
         let run = move || {
             let passwords = passwords.iter().map(String::as_bytes).collect::<Vec<_>>();
             let mut out = Vec::new();
-            whole(|| pbkdf2_many_on(name, prf, black_box(&passwords), SALT, ITERATIONS.get(), &mut out))
+            let batch = || pbkdf2_many_on(name, prf, black_box(&passwords), SALT, ITERATIONS.get(), &mut out);
+            whole(batch) / lanes as u32
         };
         (name, Box::new(run) as Box<dyn Fn() -> Duration>)
     });
-    let times = compare(rounds, &format!("{prf:?} x 4096, all lanes of a kernel"), &rows.collect::<Vec<_>>());
+    let times = sections.measure(&title, &rows.collect::<Vec<_>>());
     for ((name, lanes), times) in kernels.iter().zip(&times) {
-        let iteration = times.median().as_secs_f64() * 1e9 / f64::from(ITERATIONS.get());
-        println!(
-            "{name}: {iteration:.1} ns an iteration, {:.1} for each password",
-            iteration / *lanes as f64
-        );
+        let each = times.median().as_secs_f64() * 1e9 / f64::from(ITERATIONS.get());
+        println!("{name}: {:.1} ns an iteration, {each:.1} for each password", each * *lanes as f64);
     }
     println!();
 }
@@ -218,7 +215,7 @@ fn by_definition(prf: Prf, password: &[u8], salt: &[u8], iterations: NonZeroU32,
     }
 }
 
-fn binder_rows() -> Vec<Row<'static>> {
+fn binder_rows<'a>() -> Vec<Row<'a>> {
     let psks = || (0..BINDERS).map(|i| format!("password{i}")).collect::<Vec<_>>();
     let transcript = [0x5a; 32];
     let (ours, theirs) = (psks(), psks());

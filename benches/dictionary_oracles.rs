@@ -1,18 +1,20 @@
 //! How many passwords does each oracle test a second on one core, beside the plain way: one password after the other by
 //! the code that logins run, or by a chain of the crates hmac and hkdf?
 //!
-//! Oracle and plain way run in turn; the ratio is that of the medians. Pin the run to one core. `ROUNDS` sets the number
-//! of rounds; parts of titles may be given as arguments: `-- Argon2id`.
+//! The ratio is that of the medians in turn. Pin the run to one core. `benches/common/rates.rs` says which arguments there
+//! are; `-- Argon2id` measures the rows with it alone.
 
 #[path = "common/mod.rs"]
 mod common;
+#[path = "common/rates.rs"]
+mod rates;
 
 use std::hint::black_box;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::{Row, compare, whole};
+use common::{Row, whole};
 use countersign::dictionary::capture::Capture;
 use countersign::dictionary::{
     Exposure, Oracle, Situation, Transcript, View, exposure_of_record, exposure_of_transcript,
@@ -26,6 +28,7 @@ use countersign::srp::{self, Dialect, Hash, Parameters, Prehash, Verifier};
 use countersign::{Password, Side, opaque, system_rng};
 use hkdf::Hkdf;
 use hmac::{Hmac, KeyInit, Mac};
+use rates::Sections;
 use sha2::{Digest, Sha256};
 
 const ALICE: &str = "alice@home.example";
@@ -34,13 +37,13 @@ const GUESS: &str = "word00000000";
 const ITERATIONS: u32 = 4096;
 
 fn main() {
-    let rounds = std::env::var("ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(3);
+    let sections = &mut Sections::from_args(3);
     for hash in [HashFunction::Sha1, HashFunction::Sha256, HashFunction::Sha512, HashFunction::Sha3_512] {
-        scram_record(rounds, hash);
+        scram_record(sections, hash);
     }
-    scram_exchange(rounds);
-    tls13(rounds);
-    tls12(rounds);
+    scram_exchange(sections);
+    tls13(sections);
+    tls12(sections);
     for (hash, group) in [
         (Hash::Sha1, srp::Group::Bits1024),
         (Hash::Sha1, srp::Group::Bits2048),
@@ -48,12 +51,12 @@ fn main() {
         (Hash::Sha256, srp::Group::Bits3072),
         (Hash::Sha256, srp::Group::Bits4096),
     ] {
-        srp_verifier(rounds, hash, group, Prehash::None);
+        srp_verifier(sections, hash, group, Prehash::None);
     }
-    srp_verifier(rounds, Hash::Sha256, srp::Group::Bits3072, Prehash::Ksf(Ksf::DEFAULT));
-    spake2plus(rounds, "P-256", Credential::Spake2Plus);
-    spake2plus(rounds, "edwards25519", Credential::Spake2PlusEd25519);
-    opaque(rounds);
+    srp_verifier(sections, Hash::Sha256, srp::Group::Bits3072, Prehash::Ksf(Ksf::DEFAULT));
+    spake2plus(sections, "P-256", Credential::Spake2Plus);
+    spake2plus(sections, "edwards25519", Credential::Spake2PlusEd25519);
+    opaque(sections);
 }
 
 fn oracle(exposure: countersign::Result<Exposure>) -> Box<dyn Oracle> {
@@ -71,32 +74,30 @@ fn each(oracle: &dyn Oracle) -> Duration {
     batch / u32::try_from(words.len()).expect("small")
 }
 
-fn against_plain(rounds: usize, title: &str, oracle: &dyn Oracle, plain: &dyn Fn()) {
-    let mut wanted = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).peekable();
-    if wanted.peek().is_some() && !wanted.any(|word| title.contains(&word)) {
+fn against_plain(sections: &mut Sections, title: &str, oracle: &dyn Oracle, plain: &dyn Fn()) {
+    if !sections.is_wanted(title) {
         return;
     }
-    let rows: [Row<'_>; 2] =
-        [("  plain", Box::new(|| whole(plain))), ("  oracle", Box::new(|| each(oracle)))];
+    let rows: [Row<'_>; 2] = [("plain", Box::new(|| whole(plain))), ("oracle", Box::new(|| each(oracle)))];
     // Tables are made with the first guess.
     each(oracle);
-    compare(rounds, title, &rows);
+    sections.measure(title, &rows);
 }
 
-fn scram_record(rounds: usize, hash: HashFunction) {
+fn scram_record(sections: &mut Sections, hash: HashFunction) {
     let password = Password::new(PASSWORD);
     let record = StoredCredential::derive(hash, &password, Preparation::SaslPrep, &[7; 16], ITERATIONS);
     let record = record.expect("a good password");
     let guess = Password::new(GUESS);
     let oracle = oracle(exposure_of_record(&Credential::Scram(record.clone()), ALICE, Preparation::SaslPrep));
     let title = format!("{} record, i = {ITERATIONS}", hash.scheme());
-    against_plain(rounds, &title, &*oracle, &|| {
+    against_plain(sections, &title, &*oracle, &|| {
         assert!(!record.check(&guess, Preparation::SaslPrep).expect("runs"));
     });
 }
 
 /// The example of RFC 7677, as an impostor of the server gets it.
-fn scram_exchange(rounds: usize) {
+fn scram_exchange(sections: &mut Sections) {
     const NONCE: &str = "rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0";
     let mut transcript = Transcript::new("SCRAM-SHA-256".parse().expect("a name"), View::ImpostorOfServer);
     let first = "n=user,r=rOprNGfwEbeRWgbNEkqO";
@@ -113,7 +114,7 @@ fn scram_exchange(rounds: usize) {
     let oracle = oracle(exposure_of_transcript(&transcript, Preparation::SaslPrep));
     let auth_message = format!("{first},{challenge},{last}");
     let iterations = NonZeroU32::new(ITERATIONS).expect("not 0");
-    against_plain(rounds, "SCRAM-SHA-256 exchange, i = 4096", &*oracle, &|| {
+    against_plain(sections, "SCRAM-SHA-256 exchange, i = 4096", &*oracle, &|| {
         let mut salted = [0; 32];
         pbkdf2(HashFunction::Sha256, GUESS.as_bytes(), &[7; 16], iterations, &mut salted);
         let client_key = hmac(&salted, &[b"Client Key"]);
@@ -137,7 +138,7 @@ fn handshake(kind: u8, body: &[u8]) -> Vec<u8> {
     [&[kind, 0, high, low], body].concat()
 }
 
-fn tls13(rounds: usize) {
+fn tls13(sections: &mut Sections) {
     let psk = [&[0, 11, 0, 5][..], b"alice", &[0; 4], &[0, 33, 32], &[0xa5; 32]].concat();
     let extension = [&[0, 41], &u16_len(&psk)[..], &psk].concat();
     let body = [&[3, 3][..], &[1; 32], &[0, 0, 2, 0x13, 1, 1, 0], &u16_len(&extension), &extension].concat();
@@ -149,7 +150,7 @@ fn tls13(rounds: usize) {
     };
     let (nothing, transcript_hash) = (Sha256::digest(b""), [7; 32]);
     let (binder, finished) = (label(b"tls13 ext binder", &nothing), label(b"tls13 finished", b""));
-    against_plain(rounds, "TLS 1.3 PSK, ClientHello", &*oracle, &|| {
+    against_plain(sections, "TLS 1.3 PSK, ClientHello", &*oracle, &|| {
         let expand = |secret: &Hkdf<Sha256>, label: &[u8]| {
             let mut key = [0; 32];
             secret.expand(label, &mut key).expect("one block");
@@ -161,7 +162,7 @@ fn tls13(rounds: usize) {
     });
 }
 
-fn tls12(rounds: usize) {
+fn tls12(sections: &mut Sections) {
     let client = [&[3, 3][..], &[1; 32], &[0, 0, 2, 0, 0xa8, 1, 0]].concat();
     let server = [&[3, 3][..], &[2; 32], &[0, 0, 0xa8, 0]].concat();
     let messages = [handshake(1, &client), handshake(2, &server), handshake(14, &[]), handshake(16, b"\0\0")];
@@ -174,7 +175,7 @@ fn tls12(rounds: usize) {
         let second = hmac(secret, &[&first]);
         [hmac(secret, &[&first, seed]), hmac(secret, &[&second, seed])].concat()
     };
-    against_plain(rounds, "TLS 1.2 plain PSK, AES-128-GCM", &*oracle, &|| {
+    against_plain(sections, "TLS 1.2 plain PSK, AES-128-GCM", &*oracle, &|| {
         let psk = GUESS.as_bytes();
         let premaster = [&u16_len(psk)[..], &vec![0; psk.len()], &u16_len(psk), psk].concat();
         let master = p_hash(&premaster, &[&b"master secret"[..], &[1; 32], &[2; 32]].concat());
@@ -182,7 +183,7 @@ fn tls12(rounds: usize) {
     });
 }
 
-fn srp_verifier(rounds: usize, hash: Hash, group: srp::Group, prehash: Prehash) {
+fn srp_verifier(sections: &mut Sections, hash: Hash, group: srp::Group, prehash: Prehash) {
     let parameters = Parameters { dialect: Dialect { hash, ..Dialect::RFC5054 }, group, prehash };
     let (password, guess) = (Password::new(PASSWORD), Password::new(GUESS));
     let verifier = Verifier::generate(&parameters, ALICE, &password, Preparation::None, &mut system_rng());
@@ -190,27 +191,27 @@ fn srp_verifier(rounds: usize, hash: Hash, group: srp::Group, prehash: Prehash) 
     let oracle = oracle(exposure_of_record(&Credential::Srp(verifier.clone()), ALICE, Preparation::None));
     let stretched = if prehash == Prehash::None { "" } else { ", Argon2id" };
     let title = format!("SRP verifier, {group} bits, {hash}{stretched}");
-    against_plain(rounds, &title, &*oracle, &|| {
+    against_plain(sections, &title, &*oracle, &|| {
         assert!(!verifier.check(ALICE, &guess, Preparation::None).expect("runs"));
     });
 }
 
-fn spake2plus<G: Group>(rounds: usize, group: &str, credential: fn(Record<G>) -> Credential) {
+fn spake2plus<G: Group>(sections: &mut Sections, group: &str, credential: fn(Record<G>) -> Credential) {
     let record = Record::<G>::enroll(ALICE, PASSWORD.as_bytes(), Ksf::DEFAULT, &mut system_rng());
     let record = record.expect("runs");
     let oracle = oracle(exposure_of_record(&credential(record.clone()), ALICE, Preparation::None));
-    against_plain(rounds, &format!("SPAKE2+ record (w0, L), {group}, Argon2id"), &*oracle, &|| {
+    against_plain(sections, &format!("SPAKE2+ record (w0, L), {group}, Argon2id"), &*oracle, &|| {
         assert!(!record.check(ALICE, GUESS.as_bytes()).expect("runs"));
     });
 }
 
-fn opaque(rounds: usize) {
+fn opaque(sections: &mut Sections) {
     let mut rng = system_rng();
     let keys = Arc::new(opaque::ServerKeys::generate(&mut rng));
     let (record, _) =
         opaque::Record::enroll(keys, ALICE, PASSWORD.as_bytes(), Ksf::DEFAULT, &mut rng).expect("runs");
     let oracle = oracle(exposure_of_record(&Credential::Opaque(record.clone()), ALICE, Preparation::None));
-    against_plain(rounds, "OPAQUE record with the OPRF key, Argon2id", &*oracle, &|| {
+    against_plain(sections, "OPAQUE record with the OPRF key, Argon2id", &*oracle, &|| {
         assert!(!record.check(ALICE, GUESS.as_bytes(), &mut system_rng()).expect("runs"));
     });
 }

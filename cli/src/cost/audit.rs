@@ -1,7 +1,7 @@
 //! Tries the lines of a list against one transcript or record, on all cores, until one is the password.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Seek, SeekFrom};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -12,6 +12,7 @@ use indicatif::ProgressBar;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
+use super::target::short_hash;
 use super::{numbers, title};
 use crate::exit::{Exit, Failure};
 use crate::{output, progress};
@@ -21,6 +22,9 @@ const LINE_MAX: u64 = 4096;
 
 /// Most octets of a state file.
 const STATE_MAX: u64 = 4096;
+
+/// Octets at the start of a list by which its state knows it again.
+const LIST_START: u64 = 1 << 16;
 
 /// How often the state is kept.
 const STATE_INTERVAL: Duration = Duration::from_secs(2);
@@ -110,6 +114,7 @@ fn work(plan: &Plan<'_>, shared: &Mutex<Shared>, bar: &ProgressBar, start: Insta
         let found = plan.oracle.try_passwords(&words)?;
         let mut shared = lock(shared);
         if let Some(found) = found {
+            shared.list.tried_now += found.index() as u64 + 1;
             let line = batch.first_line + found.index() as u64;
             // Another thread may have found the same password earlier in the list.
             if shared.ended.as_ref().is_none_or(|hit| line < hit.line) {
@@ -138,6 +143,7 @@ fn report(plan: &Plan<'_>, shared: Shared, time: Duration) -> Result<(), Failure
         let what = format!("none of {} lines is the password", list.next_line - 1);
         if plan.json {
             return output::print(json!({
+                "mechanism": plan.oracle.mechanism(), "situation": plan.oracle.situation().name(),
                 "found": false, "tried": list.next_line - 1, "guesses_per_second": rate,
             }));
         }
@@ -158,6 +164,7 @@ fn report(plan: &Plan<'_>, shared: Shared, time: Duration) -> Result<(), Failure
             json!({ "attacker": attacker.name, "seconds": seconds, "dollars": attacker.dollars(seconds) })
         });
         output::print(json!({
+            "mechanism": plan.oracle.mechanism(), "situation": plan.oracle.situation().name(),
             "found": true, "password": password, "line": hit.line, "guesses_per_second": rate, "worth": worth,
         }))?;
     } else {
@@ -219,11 +226,11 @@ impl List {
         } else {
             let mut file = File::open(plan.words).map_err(wrong)?;
             len = file.metadata().map_err(wrong)?.len();
-            identity = format!("{} of {len}", plan.fingerprint);
-            if let Some((octets, lines)) =
-                plan.state.map(|path| read_state(path, &identity)).transpose()?.flatten()
-            {
-                (tried_to, tried_lines) = (octets.min(len), lines);
+            if let Some(state) = plan.state {
+                identity = format!("{} in {}", plan.fingerprint, start_of(&mut file).map_err(wrong)?);
+                if let Some((octets, lines)) = read_state(state, &identity)? {
+                    (tried_to, tried_lines) = (octets.min(len), lines);
+                }
                 file.seek(SeekFrom::Start(tried_to)).map_err(wrong)?;
             }
             Box::new(BufReader::with_capacity(1 << 20, file))
@@ -333,6 +340,13 @@ impl List {
     }
 }
 
+/// What tells a list from others: its length and how it begins.
+fn start_of(list: &mut File) -> io::Result<String> {
+    let (len, mut start) = (list.metadata()?.len(), Vec::new());
+    list.take(LIST_START).read_to_end(&mut start)?;
+    Ok(short_hash([&len.to_be_bytes(), &start]))
+}
+
 /// How far an earlier run came with the same target and list.
 fn read_state(path: &Path, identity: &str) -> Result<Option<(u64, u64)>, Failure> {
     let file = match File::open(path) {
@@ -348,7 +362,7 @@ fn read_state(path: &Path, identity: &str) -> Result<Option<(u64, u64)>, Failure
             "Name the state that belongs to this target and list; a new name begins anew.",
         )
     };
-    let state = serde_json::from_reader::<_, Value>(io::Read::take(file, STATE_MAX)).map_err(|_| other())?;
+    let state = serde_json::from_reader::<_, Value>(Read::take(file, STATE_MAX)).map_err(|_| other())?;
     let number = |name: &str| state[name].as_u64();
     match (state["type"].as_str(), number("version"), state["of"].as_str(), number("octets"), number("lines"))
     {
@@ -449,9 +463,12 @@ mod tests {
         assert_eq!(run(&plan("b")).unwrap_err().exit, Exit::Usage);
         std::fs::write(&words, "one\ntwo\nthree\npencil\n").unwrap();
         assert_eq!(run(&plan("a")).unwrap_err().exit, Exit::Usage);
+        // As long as that list, but another one.
+        std::fs::write(&words, "six\ntwo\nthree\n").unwrap();
+        assert_eq!(run(&plan("a")).unwrap_err().exit, Exit::Usage);
         // What the state says was tried is not tried again: the first line is passed over.
         std::fs::write(&words, "pencil\nabcdef\nghijkl\npencil\n").unwrap();
-        let identity = format!("a of {}", std::fs::metadata(&words).unwrap().len());
+        let identity = format!("a in {}", start_of(&mut File::open(&words).unwrap()).unwrap());
         let begun = json!({
             "type": "countersign-audit", "version": 1, "of": identity, "octets": 14, "lines": 2,
         });

@@ -7,12 +7,12 @@ pub(crate) fn guesses(mechanism: &str, situation: Situation, work: &GuessWork) -
     let slow =
         work.parts().iter().any(|(unit, _)| matches!(unit, Unit::Argon2id { .. } | Unit::Scrypt { .. }));
     match situation {
-        Situation::Listener if mechanism == "TLS13-PSK" => {
+        _ if mechanism == "TLS13-PSK" => {
             "One ClientHello is enough, whether or not anybody answers it, and Diffie-Hellman does not help: the binder is \
              made before it. No iteration count slows this down. Use a PSK only with 128 random bits; for a password, let a \
              PAKE make the PSK, or run one above TLS."
         }
-        Situation::Listener if mechanism == "TLS12-PSK" => {
+        _ if mechanism == "TLS12-PSK" => {
             "A listener needs the whole handshake, and only plain PSK gives it to him; with DHE or ECDHE he must pose as the \
              server once, and then has the same. Use a PSK only with 128 random bits."
         }

@@ -11,6 +11,7 @@ use crate::exit::Failure;
 /// One line of the report.
 pub(crate) struct Row {
     pub(crate) mechanism: String,
+    pub(crate) variant: Option<String>,
     pub(crate) situation: Situation,
     pub(crate) worth: Worth,
 }
@@ -34,22 +35,24 @@ pub(crate) fn all(subjects: &[Subject], threads: usize, time: Duration) -> Resul
     let mut rows = Vec::new();
     for subject in subjects {
         progress.set_message(subject.mechanism().to_owned());
-        rows.push(row(&subject.exposure, threads, time)?);
+        rows.push(row(subject, threads, time)?);
         progress.inc(1);
     }
     progress.finish_and_clear();
     Ok(rows)
 }
 
-fn row(exposure: &Exposure, threads: usize, time: Duration) -> Result<Row, Failure> {
+fn row(subject: &Subject, threads: usize, time: Duration) -> Result<Row, Failure> {
     let told = |verdict: &Verdict, worth: Worth| Row {
         mechanism: verdict.mechanism.clone(),
+        variant: subject.variant.clone(),
         situation: verdict.situation,
         worth,
     };
-    Ok(match exposure {
+    Ok(match &subject.exposure {
         Exposure::Guesses(oracle) => Row {
             mechanism: oracle.mechanism().to_owned(),
+            variant: subject.variant.clone(),
             situation: oracle.situation(),
             worth: Worth::Guesses {
                 work: oracle.work(),

@@ -58,7 +58,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE", requires = "wordlist")]
     state: Option<PathBuf>,
     /// Print the records as lines for another cracker
-    #[arg(long, value_name = "TOOL", requires = "file", conflicts_with = "plot")]
+    #[arg(long, value_name = "TOOL", requires = "file", conflicts_with_all = ["mechanisms", "plot"])]
     export: Option<ToolName>,
     /// Draw cost over guesses for one GPU into this SVG file
     #[arg(long, value_name = "FILE")]
@@ -97,6 +97,10 @@ impl From<ToolName> for Tool {
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     if let Some(Command::Calibrate(args)) = &args.command {
         return calibrate::run(args);
+    }
+    if args.target.takes_stdin() && args.wordlist.as_deref() == Some(Path::new("-")) {
+        let what = "file and list cannot both come from stdin";
+        return Err(Failure::new(Exit::Usage, what, "Name a file for one of them."));
     }
     let target = args.target.read()?;
     if let Some(tool) = args.export {
@@ -190,8 +194,20 @@ fn export(records: &[Record], tool: Tool, as_json: bool) -> Result<(), Failure> 
     if records.is_empty() {
         return Err(countersign::Error::new(&countersign::dictionary::rules::NO_FORMAT).into());
     }
-    let lines = records.iter().map(|record| export::line(record.credential(), tool));
-    let lines = lines.collect::<countersign::Result<Vec<_>>>()?;
+    let (mut lines, mut refused) = (Vec::new(), Vec::new());
+    for record in records {
+        match export::line(record.credential(), tool) {
+            Ok(line) => lines.push(line),
+            Err(error) => refused.push(error),
+        }
+    }
+    // Of a file in which some have a format, those are what was asked for.
+    for error in &refused {
+        if lines.is_empty() {
+            return Err(error.clone().into());
+        }
+        output::note(output::Tone::Doubtful, "left out:", error);
+    }
     if as_json {
         let lines = lines.iter().map(|line| json!({ "mode": line.mode, "line": line.text }));
         return output::print(json!({ "lines": lines.collect::<Vec<_>>() }));

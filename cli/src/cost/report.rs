@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use comfy_table::{CellAlignment, ColumnConstraint, Table};
+use countersign::dictionary::GuessWork;
 use countersign::dictionary::cost::{ATTACKERS, Attacker, Basis, DICTIONARIES, FIGURES};
 use countersign::dictionary::lanes::{self, Prf};
-use countersign::dictionary::{GuessWork, Situation};
 use serde_json::{Value, json};
 
 use super::measure::{Row, Worth};
@@ -20,8 +20,7 @@ pub(crate) struct Report {
 
 /// A row that can be guessed at.
 struct Guessed<'a> {
-    mechanism: &'a str,
-    situation: Situation,
+    row: &'a Row,
     work: &'a GuessWork,
     rate: f64,
 }
@@ -33,9 +32,7 @@ impl Report {
 
     fn guessed(&self) -> Vec<Guessed<'_>> {
         let guessed = self.rows.iter().filter_map(|row| match &row.worth {
-            Worth::Guesses { work, rate, .. } => {
-                Some(Guessed { mechanism: &row.mechanism, situation: row.situation, work, rate: *rate })
-            }
+            Worth::Guesses { work, rate, .. } => Some(Guessed { row, work, rate: *rate }),
             _ => None,
         });
         guessed.collect()
@@ -84,7 +81,7 @@ impl Report {
                 Worth::Guesses { .. } => continue,
             };
             let words = [what, reason].map(str::to_owned);
-            table.add_row(subject(&row.mechanism, row.situation).into_iter().chain(words));
+            table.add_row(subject(row).into_iter().chain(words));
             any = true;
         }
         any.then(|| output::lines(&table))
@@ -93,6 +90,9 @@ impl Report {
     pub(crate) fn to_json(&self) -> Value {
         let rows = self.rows.iter().map(|row| {
             let mut value = json!({ "mechanism": row.mechanism, "situation": row.situation.name() });
+            if let Some(variant) = &row.variant {
+                value["variant"] = variant[..].into();
+            }
             match &row.worth {
                 Worth::Guesses { work, test, rate } => {
                     value["offline"] = "guesses".into();
@@ -164,11 +164,19 @@ fn attacker(name: &str, rate: f64, priced: Option<&Attacker>) -> Value {
 /// room for more.
 const SUBJECT: [&str; 2] = ["mechanism", "attacker"];
 
-fn subject(mechanism: &str, situation: Situation) -> Vec<String> {
-    if output::is_terminal() {
-        vec![format!("{mechanism}\n{situation}")]
-    } else {
-        vec![mechanism.to_owned(), situation.to_string()]
+fn subject(row: &Row) -> Vec<String> {
+    let Row { mechanism, variant, situation, .. } = row;
+    match variant {
+        None if output::is_terminal() => vec![format!("{mechanism}\n{situation}")],
+        Some(variant) if output::is_terminal() => vec![format!("{mechanism}\n{situation}, {variant}")],
+        _ => vec![name(row), situation.to_string()],
+    }
+}
+
+fn name(row: &Row) -> String {
+    match &row.variant {
+        Some(variant) => format!("{}, {variant}", row.mechanism),
+        None => row.mechanism.clone(),
     }
 }
 
@@ -193,7 +201,7 @@ fn rates(rows: &[Guessed<'_>]) -> String {
     let header = ["work of a guess", "here"].into_iter().chain(names).collect::<Vec<_>>();
     let mut table = table(&header, 1 + names.len());
     for row in rows {
-        let mut cells = subject(row.mechanism, row.situation);
+        let mut cells = subject(row.row);
         cells.push(row.work.to_string());
         let rates = std::iter::once(row.rate).chain(ATTACKERS.iter().map(|who| who.rate(row.work)));
         table.add_row(cells.into_iter().chain(rates.map(numbers::rate)));
@@ -219,7 +227,7 @@ fn times(
                 None => time,
             }
         });
-        table.add_row(subject(row.mechanism, row.situation).into_iter().chain(cells));
+        table.add_row(subject(row.row).into_iter().chain(cells));
     }
     format!("All of a list, {who}:\n{}", output::lines(&table))
 }
@@ -228,8 +236,8 @@ fn times(
 fn meaning(rows: &[Guessed<'_>]) -> String {
     let mut paragraphs = Vec::<(&str, Vec<String>)>::new();
     for row in rows {
-        let text = explain::guesses(row.mechanism, row.situation, row.work);
-        let about = format!("{} ({})", row.mechanism, row.situation);
+        let text = explain::guesses(&row.row.mechanism, row.row.situation, row.work);
+        let about = format!("{} ({})", name(row.row), row.row.situation);
         match paragraphs.iter_mut().find(|(known, _)| *known == text) {
             Some((_, abouts)) => abouts.push(about),
             None => paragraphs.push((text, vec![about])),

@@ -16,6 +16,10 @@ use crate::exit::Failure;
 
 const ALICE: &str = "alice@home.example";
 
+// Suites of TLS 1.2 (RFC 5487 and 8442).
+const PSK_WITH_AES_128_GCM_SHA256: [u8; 2] = [0, 0xa8];
+const ECDHE_PSK_WITH_AES_128_GCM_SHA256: [u8; 2] = [0xd0, 1];
+
 /// Every mechanism in every situation, or those of the mechanisms named.
 pub(crate) fn all(mechanisms: &[String]) -> Result<Vec<Subject>, Failure> {
     let wanted = |name: &str| mechanisms.is_empty() || mechanisms.iter().any(|wanted| wanted == name);
@@ -24,8 +28,12 @@ pub(crate) fn all(mechanisms: &[String]) -> Result<Vec<Subject>, Failure> {
         subjects.push(Subject::new(tls13().exposure(Situation::Listener, None)?));
     }
     if wanted("TLS12-PSK") {
-        let capture = Capture::parse(&tls12())?;
-        subjects.push(Subject::new(capture.exposure(Situation::Listener, None)?));
+        let plain = Capture::parse(&tls12(PSK_WITH_AES_128_GCM_SHA256))?;
+        subjects.push(Subject::new(plain.exposure(Situation::Listener, None)?));
+        let mixed = Capture::parse(&tls12(ECDHE_PSK_WITH_AES_128_GCM_SHA256))?;
+        for (situation, secret) in [(Situation::Impostor, Some(&[7; 32][..])), (Situation::Listener, None)] {
+            subjects.push(Subject::new(mixed.exposure(situation, secret)?).with_variant("ECDHE"));
+        }
     }
     if wanted("TLS-PSK") {
         subjects.push(Subject::new(exposure_of_psk_list()));
@@ -54,18 +62,19 @@ fn of(row: &Registered) -> Result<Vec<Subject>, Failure> {
     if is_scram && row.name().is_plus() {
         return Ok(subjects);
     }
-    let mut stores = vec![store];
+    let mut stores = vec![(store, None)];
     if is_scram {
         // The least that RFC 5802 and RFC 7677 allow, beside the default.
-        stores.push(Arc::new(shared()?.with_scram_iterations(ITERATIONS_MIN)));
+        let least = Arc::new(shared()?.with_scram_iterations(ITERATIONS_MIN));
+        stores.push((least, Some(format!("i = {ITERATIONS_MIN}"))));
     }
-    for store in stores {
+    for (store, variant) in stores {
         let Some(record) = store.lookup(row.name(), ALICE)? else { continue };
         let mut exposure = exposure_of_record(&record, ALICE, preparation)?;
         if let Exposure::Immediate(verdict) = &mut exposure {
             name.clone_into(&mut verdict.mechanism);
         }
-        subjects.push(Subject::new(exposure));
+        subjects.push(Subject { exposure, variant });
     }
     Ok(subjects)
 }
@@ -130,10 +139,10 @@ fn tls13() -> Capture {
     Capture::parse(&handshake(1, &body)).expect("it is a whole ClientHello")
 }
 
-/// A handshake with PSK_WITH_AES_128_GCM_SHA256 whose Finished fits no password.
-fn tls12() -> Vec<u8> {
-    let client = [&[3, 3][..], &[1; 32], &[0, 0, 2, 0, 0xa8, 1, 0]].concat();
-    let server = [&[3, 3][..], &[2; 32], &[0, 0, 0xa8, 0]].concat();
+/// A handshake with AES-128-GCM whose Finished fits no password.
+fn tls12(suite: [u8; 2]) -> Vec<u8> {
+    let client = [&[3, 3][..], &[1; 32], &[0, 0, 2], &suite, &[1, 0]].concat();
+    let server = [&[3, 3][..], &[2; 32], &[0], &suite, &[0]].concat();
     let exchange = [&[0, 5][..], b"alice"].concat();
     let messages =
         [handshake(1, &client), handshake(2, &server), handshake(14, &[]), handshake(16, &exchange)].concat();

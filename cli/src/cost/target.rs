@@ -52,11 +52,17 @@ impl From<PreparationName> for Preparation {
 /// One thing that an attacker may hold.
 pub(crate) struct Subject {
     pub(crate) exposure: Exposure,
+    /// What tells it from others of the same mechanism.
+    pub(crate) variant: Option<String>,
 }
 
 impl Subject {
     pub(crate) fn new(exposure: Exposure) -> Self {
-        Self { exposure }
+        Self { exposure, variant: None }
+    }
+
+    pub(crate) fn with_variant(self, variant: impl Into<String>) -> Self {
+        Self { variant: Some(variant.into()), ..self }
     }
 
     pub(crate) fn mechanism(&self) -> &str {
@@ -89,6 +95,10 @@ enum Content {
 }
 
 impl TargetArgs {
+    pub(crate) fn takes_stdin(&self) -> bool {
+        self.file.as_deref() == Some(Path::new("-"))
+    }
+
     pub(crate) fn read(&self) -> Result<Option<Target>, Failure> {
         let Some(path) = &self.file else { return Ok(None) };
         let octets = read(path)?;
@@ -160,10 +170,14 @@ impl Target {
 
     /// What ties a state file to this target.
     pub(crate) fn fingerprint(&self, oracle: &dyn Oracle) -> String {
-        let hash =
-            Sha256::new().chain_update(oracle.mechanism()).chain_update([0]).chain_update(&*self.octets);
-        hash.finalize().iter().take(16).map(|octet| format!("{octet:02x}")).collect()
+        short_hash([oracle.mechanism().as_bytes(), &[0], &self.octets])
     }
+}
+
+/// Enough of SHA-256 to tell files apart.
+pub(crate) fn short_hash<const N: usize>(parts: [&[u8]; N]) -> String {
+    let hash = parts.into_iter().fold(Sha256::new(), |hash, part| hash.chain_update(part));
+    hash.finalize().iter().take(16).map(|octet| format!("{octet:02x}")).collect()
 }
 
 fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
