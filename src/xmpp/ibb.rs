@@ -5,8 +5,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD as BASE64;
+use base64_simd::STANDARD as BASE64;
 use minidom::Element;
 use rxml::xml_ncname;
 use xmpp_parsers::ibb::Stanza;
@@ -228,8 +227,7 @@ impl Bytestream {
 
     fn next(&mut self, now: Instant) -> Block {
         let length = self.waiting.len().min(usize::from(self.block));
-        let mut text = String::with_capacity(length.div_ceil(3) * 4);
-        BASE64.encode_string(&self.waiting.make_contiguous()[..length], &mut text);
+        let text = BASE64.encode_to_string(&self.waiting.make_contiguous()[..length]);
         self.waiting.drain(..length);
         let mut element = self.data.clone();
         xml::fill(&mut element, [("seq", &self.seq_out.to_string())]);
@@ -268,7 +266,7 @@ impl Bytestream {
         let data = Reader::new(data, "data", ns::IBB, &rules::BAD_DATA)?;
         let seq = data.parsed::<u16>("seq")?;
         let sid = data.attribute("sid")?;
-        let octets = BASE64.decode(data.text().as_bytes()).map_err(|_| data.broken("base64"))?;
+        let octets = BASE64.decode_to_vec(data.text().as_bytes()).map_err(|_| data.broken("base64"))?;
         if sid != self.sid {
             return Err(Error::new(&rules::UNKNOWN_SID));
         }

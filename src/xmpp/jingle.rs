@@ -314,12 +314,15 @@ impl Jingle {
     /// # Errors
     /// [`rules::MALFORMED`], [`rules::BAD_SECURITY`], [`s5b::rules`].
     pub fn from_element(element: &Element) -> Result<Self> {
-        // First the strict part, so that its breach has its own name.
-        for content in element.children() {
-            if let Some(security) = content.get_child("security", ns::XTLS) {
-                Security::from_element(security)?;
-            }
-        }
+        Self::read(element).map_err(|error| {
+            // The breach of the strict part has its own name, whatever else is wrong.
+            let mut securities =
+                element.children().filter_map(|content| content.get_child("security", ns::XTLS));
+            securities.find_map(|security| Security::from_element(security).err()).unwrap_or(error)
+        })
+    }
+
+    fn read(element: &Element) -> Result<Self> {
         let jingle = Reader::new(element, "jingle", ns::JINGLE, &rules::MALFORMED)?;
         let (mut contents, mut reason) = (Vec::new(), None);
         for child in jingle.children()? {

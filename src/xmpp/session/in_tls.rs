@@ -39,7 +39,7 @@ impl Place<'_> {
     }
 
     fn authcid(&self) -> String {
-        self.initiator.to_bare().to_string()
+        super::secured::bare(self.initiator)
     }
 }
 

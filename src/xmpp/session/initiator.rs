@@ -18,7 +18,7 @@ use crate::xmpp::stream::{Header, Item, to_octets};
 
 use super::recording::Recording;
 use super::rules;
-use super::secured::{After, Fault, Next, Tools, check_header, element};
+use super::secured::{After, Fault, Next, Tools, bare, check_header, element};
 
 /// What the initiator knows when the tunnel opens.
 pub(super) struct Party {
@@ -171,7 +171,7 @@ impl Party {
             .with_offer(ours)
             .with_offer(theirs);
         let setup = ClientSetup {
-            authcid: own.to_bare().to_string(),
+            authcid: bare(&own),
             authzid: None,
             password,
             preparation,
@@ -230,7 +230,7 @@ impl ExpectReply {
                 Ok(Next::Wait(State::Reply(self), octets))
             }
             Reply::Success { additional, identity } => {
-                let own = self.own.to_bare();
+                let own = self.own.clone().into_bare();
                 let outcome = self.exchange.success(additional.as_deref()).map_err(abort)?;
                 let (after, next) = match identity {
                     None => {

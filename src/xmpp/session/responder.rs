@@ -19,7 +19,7 @@ use crate::xmpp::stream::{Header, Item, to_octets};
 
 use super::recording::Recording;
 use super::rules;
-use super::secured::{After, Fault, Next, Tools, check_header, element};
+use super::secured::{After, Fault, Next, Tools, bare, check_header, element};
 
 /// What the responder knows when the tunnel opens.
 pub(super) struct Party {
@@ -174,7 +174,7 @@ impl ExpectResponse {
             }
             ServerStep::Success(data, outcome) => {
                 self.check_identity(&outcome).map_err(|error| failure(profile, error))?;
-                let success = profile.success(data, self.peer.to_bare());
+                let success = profile.success(data, self.peer.clone().into_bare());
                 let mut octets = to_octets(&success).map_err(Fault::silent)?;
                 let Self { own, peer, refused, .. } = self;
                 let (after, next) = match profile {
@@ -194,9 +194,9 @@ impl ExpectResponse {
 
     /// The initiator speaks for its own bare JID and for nobody else.
     fn check_identity(&self, outcome: &Outcome) -> Result<()> {
-        let own = self.peer.to_bare();
+        let own = bare(&self.peer);
         let acts_for = outcome.authzid().unwrap_or(outcome.authcid());
-        if outcome.authcid() == own.as_str() && acts_for == own.as_str() {
+        if outcome.authcid() == own && acts_for == own {
             Ok(())
         } else {
             Err(Error::new(&rules::OTHER_IDENTITY).about(acts_for))

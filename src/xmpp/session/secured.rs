@@ -99,6 +99,11 @@ impl Fault {
     }
 }
 
+/// The address without its resource; `to_bare` would format it anew.
+pub(super) fn bare(jid: &FullJid) -> String {
+    jid.clone().into_bare().into_inner()
+}
+
 /// The header of a stream between `own` and `peer`.
 pub(super) fn check_header(item: Item, own: &FullJid, peer: &FullJid) -> Result<(), Fault> {
     match item {
@@ -617,7 +622,7 @@ fn established(
         mechanism: tunnel.mechanism().clone(),
         refused,
         // What the mechanism calls it has been compared with this one.
-        authcid: initiator.to_bare().to_string(),
+        authcid: bare(initiator),
         negotiated: tunnel.negotiated(),
         binding: binding.clone(),
     }
