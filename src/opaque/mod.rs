@@ -20,7 +20,7 @@ mod rng;
 mod server;
 mod wire;
 
-pub use client::{ClientReady, ExpectServerExchange, LoggedIn, OpaqueClient};
+pub use client::{ClientReady, ExpectServerExchange, OpaqueClient};
 pub use credential::{RECORD_LEN, Record};
 pub use protocol::{
     ClientLogin, ClientRegistration, Confirmed, Parties, Registered, ServerKeys, ServerLogin,
