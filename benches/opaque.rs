@@ -3,33 +3,32 @@
 #![allow(clippy::unwrap_used, reason = "an exchange that fails has no time to report")]
 
 mod common;
+#[path = "common/probe.rs"]
+mod probe;
 
 use std::hint::black_box;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use common::{compare, whole};
 use countersign::ksf::Ksf;
 use countersign::mechanism::Step;
 use countersign::opaque::{ClientLogin, NAME, Parties, Record, ServerKeys, ServerLogin};
-use countersign::prep::Preparation;
-use countersign::registry::{self, ClientSetup, Credential, CredentialStore, ServerSetup};
-use countersign::secret::SecretBytes;
-use countersign::{ChannelBinding, Context, Mechanism, MechanismName, Password, Result, system_rng};
+use countersign::registry::Credential;
+use countersign::{Mechanism, system_rng};
 use opaque_ke::generic_array::{ArrayLength, GenericArray};
 use opaque_ke::rand::rngs::OsRng;
 use opaque_ke::{
     CipherSuite, ClientRegistration, Ristretto255, ServerRegistration, ServerSetup as Keys, TripleDh,
 };
+use probe::{ALICE, PASSWORD, pair, probe};
 
 const ROUNDS: usize = 300;
-const PASSWORD: &str = "correct horse battery staple";
 
 fn main() {
     let direct = Direct::enroll();
     let mut rng = system_rng();
     let keys = Arc::new(ServerKeys::generate(&mut rng));
-    let (record, _) = Record::enroll(keys, "alice", PASSWORD.as_bytes(), Ksf::CHEAPEST, &mut rng).unwrap();
+    let (record, _) = Record::enroll(keys, ALICE, PASSWORD.as_bytes(), Ksf::CHEAPEST, &mut rng).unwrap();
     compare(
         ROUNDS,
         "whole login, both sides",
@@ -39,14 +38,7 @@ fn main() {
             ("countersign, OPAQUE-R255-PLUS as SASL mechanism", Box::new(|| whole(|| sasl(&record)))),
         ],
     );
-    compare(
-        ROUNDS,
-        "the server's part of one login",
-        &[
-            ("wrong password", Box::new(|| server(Some(record.clone())))),
-            ("unknown user", Box::new(|| server(None))),
-        ],
-    );
+    probe(ROUNDS, &NAME);
 }
 
 struct Suite;
@@ -112,66 +104,24 @@ impl Direct {
 
 fn login(record: &Record) {
     let mut rng = system_rng();
-    let parties = Parties { context: b"", client: Some(b"alice"), server: None };
+    let parties = Parties { context: b"", client: Some(ALICE.as_bytes()), server: None };
     let (client, ke1) = ClientLogin::start(black_box(PASSWORD).as_bytes(), &mut rng).unwrap();
     let (server, ke2) =
-        ServerLogin::start(record.keys(), Some(record), &ke1, b"alice", &parties, &mut rng).unwrap();
+        ServerLogin::start(record.keys(), Some(record), &ke1, ALICE.as_bytes(), &parties, &mut rng).unwrap();
     let (ke3, ours, _) = client.finish(&ke2, &parties, record.ksf()).unwrap();
     let theirs = server.finish(&ke3, &parties).unwrap();
     assert_eq!(ours.into_key().expose(), theirs.into_key().expose());
 }
 
-fn pair(user: Option<Record>) -> (Box<dyn Mechanism>, Box<dyn Mechanism>) {
-    let mut rng = system_rng();
-    let row = registry::find(&NAME).unwrap();
-    let binding = || Some(ChannelBinding::tls_exporter([0x42; 32]));
-    let setup = ClientSetup {
-        authcid: "alice".into(),
-        authzid: None,
-        password: Password::new(PASSWORD),
-        preparation: Preparation::None,
-        binding: binding(),
-        context: Context::new(),
-    };
-    let client = row.client(setup, &mut rng).unwrap();
-    let credentials = Arc::new(Store { user, seed: SecretBytes::new(vec![1; 32]) });
-    let setup = ServerSetup { credentials, binding: binding(), context: Context::new() };
-    (client, row.server(setup, &mut rng).unwrap())
-}
-
 fn sasl(record: &Record) {
-    let (mut client, mut server) = pair(Some(record.clone()));
+    let (mut client, mut server) = pair(&NAME, Some(Credential::Opaque(record.clone())));
     let first = sent(&mut *client, &[]);
     let second = sent(&mut *server, &first);
     let Step::Finished { reply: Some(third), .. } = client.step(&second).unwrap() else { unreachable!() };
     let Step::Finished { .. } = server.step(&third).unwrap() else { unreachable!() };
 }
 
-/// KE2 made.
-fn server(user: Option<Record>) -> Duration {
-    let (mut client, mut server) = pair(user);
-    let first = sent(&mut *client, &[]);
-    let start = Instant::now();
-    black_box(sent(&mut *server, &first));
-    start.elapsed()
-}
-
 fn sent(side: &mut dyn Mechanism, input: &[u8]) -> Vec<u8> {
     let Step::Continue(message) = side.step(input).unwrap() else { unreachable!() };
     message
-}
-
-struct Store {
-    user: Option<Record>,
-    seed: SecretBytes,
-}
-
-impl CredentialStore for Store {
-    fn lookup(&self, _: &MechanismName, _: &str) -> Result<Option<Credential>> {
-        Ok(self.user.clone().map(Credential::Opaque))
-    }
-
-    fn simulation_seed(&self) -> &SecretBytes {
-        &self.seed
-    }
 }

@@ -5,9 +5,11 @@
 //! may run it.
 
 use std::fmt;
+use std::num::NonZeroU32;
 use std::str::FromStr;
 
 use crate::error::{Error, ErrorKind, Result, Rule};
+use crate::pbkdf2::{self, Prf};
 
 /// Most memory of Argon2id, in KiB: 2 GiB, the first recommendation of RFC 9106 section 4.
 pub const ARGON2_MEMORY_MAX: u32 = 1 << 21;
@@ -30,11 +32,18 @@ pub const SCRYPT_BLOCK_MAX: u32 = 16;
 /// Largest parallelism p of scrypt.
 pub const SCRYPT_LANES_MAX: u32 = 16;
 
+/// Fewest iterations of PBKDF2 (RFC 8018 section 4.2).
+pub const PBKDF2_ITERATIONS_MIN: u32 = 1_000;
+
+/// Most iterations of PBKDF2: a few seconds for each 32 octets of output.
+pub const PBKDF2_ITERATIONS_MAX: u32 = 10_000_000;
+
 /// Octets of [`Ksf::to_bytes`].
 pub const ENCODED_LEN: usize = 13;
 
 const ARGON2ID: u8 = 1;
 const SCRYPT: u8 = 2;
+const PBKDF2: u8 = 3;
 
 /// Rules of this module.
 pub mod rules {
@@ -52,9 +61,9 @@ pub mod rules {
     pub static BAD_PARAMETERS: Rule = Rule {
         id: "ksf-bad-parameters",
         kind: ErrorKind::PeerMisbehaved,
-        source: "RFC 9106 section 3.1, RFC 7914 section 2",
+        source: "RFC 9106 section 3.1, RFC 7914 section 2, RFC 8018 section 4.2",
         what: "the password hash cannot have these parameters",
-        advice: "Argon2id needs one pass, one lane and 8 KiB for each lane; scrypt needs r and p of at least 1.",
+        advice: "Argon2id needs one pass, one lane and 8 KiB for each lane, scrypt r and p of at least 1, PBKDF2 1000 iterations.",
     };
     /// An algorithm nobody here knows.
     pub static UNKNOWN_ALGORITHM: Rule = Rule {
@@ -62,7 +71,7 @@ pub mod rules {
         kind: ErrorKind::PeerIncompatible,
         source: "countersign",
         what: "unknown password hash",
-        advice: "Enroll the user with Argon2id or scrypt.",
+        advice: "Enroll the user with Argon2id, scrypt or PBKDF2.",
     };
     /// No memory for the hash.
     pub static NO_MEMORY: Rule = Rule {
@@ -90,6 +99,10 @@ enum Algorithm {
         log_n: u32,
         block: u32,
         lanes: u32,
+    },
+    /// With HMAC-SHA-256.
+    Pbkdf2 {
+        iterations: u32,
     },
     /// What the RFC 9807 vectors use.
     #[cfg(any(test, feature = "vectors"))]
@@ -137,13 +150,27 @@ impl Ksf {
         Ok(Self(Algorithm::Scrypt { log_n, block, lanes }))
     }
 
-    /// One octet for the algorithm (1 Argon2id, 2 scrypt), then three numbers of 4 octets, big-endian: memory in KiB,
-    /// passes and lanes, or log2 N, r and p.
+    /// PBKDF2 (RFC 8018) with HMAC-SHA-256, for where nothing else is at hand: it takes no memory, so that a graphics
+    /// card computes it as cheaply as any hash.
+    ///
+    /// # Errors
+    /// [`rules::EXCESSIVE_WORK`], [`rules::BAD_PARAMETERS`].
+    pub fn pbkdf2(iterations: u32) -> Result<Self> {
+        at_most(iterations, PBKDF2_ITERATIONS_MAX)?;
+        if iterations < PBKDF2_ITERATIONS_MIN {
+            return Err(Error::new(&rules::BAD_PARAMETERS).about("PBKDF2"));
+        }
+        Ok(Self(Algorithm::Pbkdf2 { iterations }))
+    }
+
+    /// One octet for the algorithm (1 Argon2id, 2 scrypt, 3 PBKDF2), then three numbers of 4 octets, big-endian: memory in
+    /// KiB, passes and lanes; or log2 N, r and p; or iterations and twice 0.
     #[must_use]
     pub fn to_bytes(self) -> [u8; ENCODED_LEN] {
         let (algorithm, numbers) = match self.0 {
             Algorithm::Argon2id { memory, passes, lanes } => (ARGON2ID, [memory, passes, lanes]),
             Algorithm::Scrypt { log_n, block, lanes } => (SCRYPT, [log_n, block, lanes]),
+            Algorithm::Pbkdf2 { iterations } => (PBKDF2, [iterations, 0, 0]),
             #[cfg(any(test, feature = "vectors"))]
             Algorithm::Identity => (0, [0; 3]),
         };
@@ -163,6 +190,8 @@ impl Ksf {
         match bytes[0] {
             ARGON2ID => Self::argon2id(number(1), number(5), number(9)),
             SCRYPT => Self::scrypt(number(1), number(5), number(9)),
+            PBKDF2 if bytes[5..] != [0; 8] => Err(Error::new(&rules::BAD_PARAMETERS).about("PBKDF2")),
+            PBKDF2 => Self::pbkdf2(number(1)),
             _ => Err(Error::new(&rules::UNKNOWN_ALGORITHM)),
         }
     }
@@ -198,6 +227,12 @@ impl Ksf {
                 scrypt::scrypt(password, salt, &params, output)
                     .map_err(|_| Error::new(&rules::BAD_PARAMETERS))
             }
+            Algorithm::Pbkdf2 { iterations } => {
+                let iterations =
+                    NonZeroU32::new(iterations).ok_or_else(|| Error::new(&rules::BAD_PARAMETERS))?;
+                pbkdf2::derive(Prf::HmacSha256, password, salt, iterations, output);
+                Ok(())
+            }
             #[cfg(any(test, feature = "vectors"))]
             Algorithm::Identity => {
                 output.copy_from_slice(password);
@@ -208,11 +243,13 @@ impl Ksf {
 }
 
 impl fmt::Display for Ksf {
-    /// `argon2id:19456,2,1`: memory in KiB, passes and lanes; `scrypt:15,8,1`: log2 N, r and p.
+    /// `argon2id:19456,2,1`: memory in KiB, passes and lanes; `scrypt:15,8,1`: log2 N, r and p;
+    /// `pbkdf2:600000`: iterations.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             Algorithm::Argon2id { memory, passes, lanes } => write!(f, "argon2id:{memory},{passes},{lanes}"),
             Algorithm::Scrypt { log_n, block, lanes } => write!(f, "scrypt:{log_n},{block},{lanes}"),
+            Algorithm::Pbkdf2 { iterations } => write!(f, "pbkdf2:{iterations}"),
             #[cfg(any(test, feature = "vectors"))]
             Algorithm::Identity => f.write_str("identity"),
         }
@@ -229,16 +266,16 @@ impl FromStr for Ksf {
     fn from_str(text: &str) -> Result<Self> {
         let bad = || Error::new(&rules::BAD_PARAMETERS).about(text);
         let (name, numbers) = text.split_once(':').unwrap_or((text, ""));
-        let make = match name {
-            "argon2id" => Self::argon2id,
-            "scrypt" => Self::scrypt,
-            _ => return Err(Error::new(&rules::UNKNOWN_ALGORITHM).about(text)),
-        };
+        if !["argon2id", "scrypt", "pbkdf2"].contains(&name) {
+            return Err(Error::new(&rules::UNKNOWN_ALGORITHM).about(text));
+        }
         let numbers = numbers.split(',').map(str::parse).collect::<Result<Vec<u32>, _>>();
-        let &[first, second, third] = &numbers.map_err(|_| bad())?[..] else {
-            return Err(bad());
-        };
-        make(first, second, third)
+        match (name, &numbers.map_err(|_| bad())?[..]) {
+            ("argon2id", &[memory, passes, lanes]) => Self::argon2id(memory, passes, lanes),
+            ("scrypt", &[log_n, block, lanes]) => Self::scrypt(log_n, block, lanes),
+            ("pbkdf2", &[iterations]) => Self::pbkdf2(iterations),
+            _ => Err(bad()),
+        }
     }
 }
 
@@ -277,6 +314,10 @@ mod tests {
                 assert_eq!(error.numbers(), Some((above[i].into(), limits[i].into())));
             }
         }
+        assert!(Ksf::pbkdf2(PBKDF2_ITERATIONS_MAX).is_ok());
+        let error = Ksf::pbkdf2(PBKDF2_ITERATIONS_MAX + 1).unwrap_err();
+        assert!(error.is(&rules::EXCESSIVE_WORK), "{error:?}");
+        assert_eq!(error.numbers(), Some((10_000_001, 10_000_000)));
     }
 
     #[test]
@@ -292,6 +333,9 @@ mod tests {
             (Ksf::scrypt(0, 1, 1), false),
             (Ksf::scrypt(1, 0, 1), false),
             (Ksf::scrypt(1, 1, 0), false),
+            (Ksf::pbkdf2(PBKDF2_ITERATIONS_MIN), true),
+            (Ksf::pbkdf2(PBKDF2_ITERATIONS_MIN - 1), false),
+            (Ksf::pbkdf2(0), false),
         ] {
             assert_eq!(made.is_ok(), fits, "{made:?}");
             if let Err(error) = made {
@@ -302,15 +346,17 @@ mod tests {
 
     #[test]
     fn encoding_is_reversible_and_checked() {
-        for ksf in [Ksf::DEFAULT, Ksf::CHEAPEST, Ksf::scrypt(15, 8, 1).unwrap()] {
+        let some =
+            [Ksf::DEFAULT, Ksf::CHEAPEST, Ksf::scrypt(15, 8, 1).unwrap(), Ksf::pbkdf2(600_000).unwrap()];
+        for ksf in some {
             assert_eq!(Ksf::from_bytes(&ksf.to_bytes()).unwrap(), ksf);
         }
-        for algorithm in (0..=u8::MAX).filter(|a| ![ARGON2ID, SCRYPT].contains(a)) {
+        for algorithm in (0..=u8::MAX).filter(|a| ![ARGON2ID, SCRYPT, PBKDF2].contains(a)) {
             let mut bytes = Ksf::DEFAULT.to_bytes();
             bytes[0] = algorithm;
             assert!(Ksf::from_bytes(&bytes).unwrap_err().is(&rules::UNKNOWN_ALGORITHM));
         }
-        for ksf in [Ksf::DEFAULT, Ksf::CHEAPEST, Ksf::scrypt(15, 8, 1).unwrap()] {
+        for ksf in some {
             assert_eq!(ksf.to_string().parse::<Ksf>().unwrap(), ksf);
         }
         assert_eq!(Ksf::DEFAULT.to_string(), "argon2id:19456,2,1");
@@ -322,11 +368,28 @@ mod tests {
             ("argon2id:19456,2,1,1", &rules::BAD_PARAMETERS),
             ("argon2id:-1,2,1", &rules::BAD_PARAMETERS),
             ("scrypt:21,8,1", &rules::EXCESSIVE_WORK),
+            ("scrypt:600000", &rules::BAD_PARAMETERS),
+            ("pbkdf2:600000,0,0", &rules::BAD_PARAMETERS),
+            ("pbkdf2:999", &rules::BAD_PARAMETERS),
+            ("pbkdf2:10000001", &rules::EXCESSIVE_WORK),
         ] {
             assert!(text.parse::<Ksf>().unwrap_err().is(rule), "{text}");
         }
         let mut excessive = Ksf::DEFAULT.to_bytes();
         excessive[1] = 0xff;
         assert!(Ksf::from_bytes(&excessive).unwrap_err().is(&rules::EXCESSIVE_WORK));
+        for unused in 5..ENCODED_LEN {
+            let mut bytes = Ksf::pbkdf2(600_000).unwrap().to_bytes();
+            bytes[unused] = 1;
+            assert!(Ksf::from_bytes(&bytes).unwrap_err().is(&rules::BAD_PARAMETERS));
+        }
+    }
+
+    #[test]
+    fn pbkdf2_is_that_of_the_crate() {
+        let mut output = [0; 80];
+        Ksf::pbkdf2(1000).unwrap().stretch_into(b"password", b"salt", &mut output).unwrap();
+        let expected = pbkdf2_013::pbkdf2_hmac_array::<sha2::Sha256, 80>(b"password", b"salt", 1000);
+        assert_eq!(output, expected);
     }
 }

@@ -61,7 +61,13 @@ pub mod ksf;
 pub mod mechanism;
 #[cfg(feature = "opaque")]
 pub mod opaque;
-#[cfg(any(feature = "dictionary", feature = "scram", feature = "srp"))]
+#[cfg(any(
+    feature = "dictionary",
+    feature = "opaque",
+    feature = "scram",
+    feature = "spake2plus",
+    feature = "srp"
+))]
 mod pbkdf2;
 pub mod prep;
 #[cfg(feature = "records")]

@@ -10,7 +10,7 @@ use std::str::FromStr;
 
 use crate::binding::ChannelBinding;
 use crate::error::{Error, ErrorKind, Result, Rule};
-use crate::secret::{ProofVerified, SessionKey};
+use crate::secret::{ProofVerified, SecretBytes, SessionKey};
 
 /// Longest mechanism name, RFC 4422 section 3.1.
 pub const NAME_MAX: usize = 20;
@@ -241,6 +241,7 @@ pub struct Outcome {
     authcid: String,
     authzid: Option<String>,
     key: Option<SessionKey>,
+    export_key: Option<SecretBytes>,
     binding: Option<ChannelBinding>,
 }
 
@@ -255,7 +256,8 @@ impl Outcome {
     ) -> Self {
         // The proof has done its work once it could be handed over.
         let _ = proof;
-        Self { mechanism, side, authcid: authcid.into(), authzid: None, key: None, binding }
+        let authcid = authcid.into();
+        Self { mechanism, side, authcid, authzid: None, key: None, export_key: None, binding }
     }
 
     #[allow(dead_code, reason = "used by the mechanisms that carry an authorization identity")]
@@ -267,6 +269,12 @@ impl Outcome {
     #[allow(dead_code, reason = "used by the mechanisms that agree on a key")]
     pub(crate) fn with_key(mut self, key: SessionKey) -> Self {
         self.key = Some(key);
+        self
+    }
+
+    #[cfg(feature = "opaque")]
+    pub(crate) fn with_export_key(mut self, key: SecretBytes) -> Self {
+        self.export_key = Some(key);
         self
     }
 
@@ -299,6 +307,13 @@ impl Outcome {
     #[must_use]
     pub fn key(&self) -> Option<&SessionKey> {
         self.key.as_ref()
+    }
+
+    /// OPAQUE, on the client's side: 64 octets that only the password opens, the same at each login until the user is
+    /// enrolled again. The server never has them.
+    #[must_use]
+    pub fn export_key(&self) -> Option<&SecretBytes> {
+        self.export_key.as_ref()
     }
 
     /// The channel that both sides proved to share, where one was bound.

@@ -249,6 +249,64 @@ fn the_registry_enrolls_and_runs_both() {
 }
 
 #[test]
+fn enrolling_without_a_choice_takes_the_default_argon2id() {
+    assert_eq!(Ksf::DEFAULT.to_string(), "argon2id:19456,2,1");
+    for family in &FAMILIES {
+        let row = registry::find(&family.name).unwrap();
+        let password = Password::new(PASSWORD);
+        let record = row.enroll(ALICE, &password, Preparation::SaslPrep, &mut system_rng()).unwrap();
+        let ksf = match record {
+            Credential::Spake2Plus(record) => record.ksf(),
+            Credential::Spake2PlusEd25519(record) => record.ksf(),
+            Credential::Opaque(record) => record.ksf(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(ksf, Ksf::DEFAULT, "{}", family.name);
+    }
+}
+
+/// SASL SRP is left out: its draft has no channel binding at all.
+#[test]
+fn no_pake_has_a_form_without_a_binding() {
+    let is_pake = |row: &&registry::Registered| {
+        row.properties().impostor == mechanism::Guessing::OnlineOnly && row.name().as_str() != "SRP"
+    };
+    let pakes = registry::all().iter().filter(is_pake).collect::<Vec<_>>();
+    for family in &FAMILIES {
+        assert!(pakes.iter().any(|row| *row.name() == family.name));
+    }
+    for row in pakes {
+        assert!(row.name().is_plus() && row.properties().needs_binding, "{}", row.name());
+        let bare = row.name().as_str().strip_suffix("-PLUS").unwrap().parse().unwrap();
+        let error = registry::find(&bare).err().unwrap();
+        assert!(error.is(&registry::rules::UNKNOWN_MECHANISM), "{bare}");
+    }
+}
+
+#[test]
+fn failures_have_the_conditions_of_the_document() {
+    use sasl::Condition;
+    for (rule, condition) in [
+        (&spake2plus::rules::WRONG_CONFIRMATION, Condition::NotAuthorized),
+        (&opaque::rules::WRONG_CONFIRMATION, Condition::NotAuthorized),
+        (&wire::rules::AUTHZID_REFUSED, Condition::NotAuthorized),
+        (&wire::rules::WRONG_LENGTH, Condition::MalformedRequest),
+        (&wire::rules::WRONG_MESSAGE, Condition::MalformedRequest),
+        (&wire::rules::BAD_IDENTITY, Condition::MalformedRequest),
+        (&spake2plus::rules::BAD_SHARE, Condition::MalformedRequest),
+        (&spake2plus::rules::NEUTRAL_ELEMENT, Condition::MalformedRequest),
+        (&opaque::rules::BAD_ELEMENT, Condition::MalformedRequest),
+        (&opaque::rules::REFLECTED, Condition::MalformedRequest),
+        (&wire::rules::VERSION_UNKNOWN, Condition::InvalidMechanism),
+        (&wire::rules::OTHER_BINDING_TYPE, Condition::InvalidMechanism),
+        (&wire::rules::IDENTITY_TOO_LONG, Condition::TemporaryAuthFailure),
+        (&ksf::rules::NO_MEMORY, Condition::TemporaryAuthFailure),
+    ] {
+        assert_eq!(Condition::of(&Error::new(rule)), condition, "{}", rule.id);
+    }
+}
+
+#[test]
 fn sasl_carries_the_exchange() {
     for family in &FAMILIES {
         let (client, server) = family.pair();
@@ -604,9 +662,25 @@ fn identities_that_cannot_be_sent_are_refused_before_anything_is_sent() {
 #[test]
 fn excessive_work_is_refused_before_it_is_done() {
     for family in &FAMILIES {
-        for (octets, number) in [(3..7, ksf::ARGON2_MEMORY_MAX), (7..11, 16), (11..15, 16)] {
+        let argon2id = [ksf::ARGON2_MEMORY_MAX, ksf::ARGON2_PASSES_MAX, ksf::ARGON2_LANES_MAX];
+        let scrypt = [ksf::SCRYPT_LOG_N_MAX, ksf::SCRYPT_BLOCK_MAX, ksf::SCRYPT_LANES_MAX];
+        for (algorithm, at, number) in [
+            (1, 3, argon2id[0]),
+            (1, 7, argon2id[1]),
+            (1, 11, argon2id[2]),
+            (2, 3, scrypt[0]),
+            (2, 7, scrypt[1]),
+            (2, 11, scrypt[2]),
+            (3, 3, ksf::PBKDF2_ITERATIONS_MAX),
+        ] {
             let (mut message, mut client) = family.before(&family.server_setup(), 1);
-            message[octets].copy_from_slice(&(number + 1).to_be_bytes());
+            let cheapest = match algorithm {
+                1 => Ksf::CHEAPEST,
+                2 => Ksf::scrypt(1, 1, 1).unwrap(),
+                _ => Ksf::pbkdf2(ksf::PBKDF2_ITERATIONS_MIN).unwrap(),
+            };
+            message[KSF].copy_from_slice(&cheapest.to_bytes());
+            message[at..at + 4].copy_from_slice(&(number + 1).to_be_bytes());
             let error = client.step(&message).unwrap_err();
             assert!(error.is(&ksf::rules::EXCESSIVE_WORK), "{error:?}");
             assert_eq!(error.numbers(), Some((u64::from(number) + 1, number.into())));
@@ -971,11 +1045,18 @@ fn the_opaque_export_key_is_that_of_registration_at_each_login() {
         opaque::Record::enroll(keys, ALICE, PASSWORD.as_bytes(), Ksf::CHEAPEST, &mut rng).unwrap();
     assert_eq!(registered.len(), 64);
     for _ in 0..2 {
-        let mut server = FAMILIES[OPAQUE].server(with_credential(Some(Credential::Opaque(record.clone()))));
-        let (first, client) = opaque::ClientReady::new(client_setup(), &mut rng).unwrap().start();
-        let logged_in = client.handle(&sent(server.step(&first))).unwrap();
-        assert_eq!(logged_in.export_key.expose(), registered.expose());
-        assert!(matches!(server.step(&logged_in.message), Ok(Step::Finished { .. })));
+        let credential = Some(Credential::Opaque(record.clone()));
+        let mut client = FAMILIES[OPAQUE].client(client_setup());
+        let mut server = FAMILIES[OPAQUE].server(with_credential(credential));
+        let (ours, theirs) = run(&mut *client, &mut *server, |_, message| message).unwrap();
+        assert_eq!(ours.export_key().unwrap().expose(), registered.expose());
+        assert!(theirs.export_key().is_none());
+        assert!(!format!("{ours:?}").contains(&format!("{:?}", registered.expose())));
+    }
+    for family in &FAMILIES[..OPAQUE] {
+        let (mut client, mut server) = family.pair();
+        let (ours, _) = run(&mut *client, &mut *server, |_, message| message).unwrap();
+        assert!(ours.export_key().is_none());
     }
 }
 

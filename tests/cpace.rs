@@ -134,6 +134,37 @@ fn breaks(result: Result<Step>, rule: &Rule) {
     assert!(error.is(rule), "{error:?} instead of {}", rule.id);
 }
 
+/// The document lists the items; each is there for an attack of its own.
+#[test]
+fn the_channel_identifier_holds_each_item_in_order() {
+    for suite in Suite::ALL {
+        let identifier =
+            context().channel_identifier(&suite.mechanism(), ALICE, "admin@wonderland.example", &binding());
+        let (mut rest, mut items) = (&identifier[..], Vec::new());
+        while let Some((length, tail)) = rest.split_first_chunk::<8>() {
+            let (item, tail) = tail.split_at(usize::try_from(u64::from_be_bytes(*length)).unwrap());
+            items.push(item);
+            rest = tail;
+        }
+        assert!(rest.is_empty());
+        let expected: [&[u8]; 9] = [
+            b"countersign channel identifier v1",
+            match suite {
+                Suite::X25519Sha512 => b"CPACE-X25519-PLUS",
+                _ => b"CPACE-R255-PLUS",
+            },
+            b"alice@wonderland.example/phone",
+            b"bob@home.example/laptop",
+            b"alice@wonderland.example",
+            b"admin@wonderland.example",
+            b"tls-exporter",
+            &[0x42; 32],
+            &context().digest(),
+        ];
+        assert_eq!(items, expected);
+    }
+}
+
 #[test]
 fn the_right_password_gives_both_sides_the_same_key() {
     for suite in Suite::ALL {

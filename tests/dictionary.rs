@@ -16,7 +16,7 @@ use countersign::dictionary::{
     Exposure, Oracle, RECORDINGS_MAX, Recorder, Situation, Transcript, Unit, View, exposure_of_psk_list,
     exposure_of_record, exposure_of_transcript, rules,
 };
-use countersign::ksf::Ksf;
+use countersign::ksf::{Ksf, PBKDF2_ITERATIONS_MIN};
 use countersign::mechanism::Guessing;
 use countersign::prep::Preparation;
 use countersign::registry::{
@@ -176,6 +176,27 @@ fn records_give_away_what_the_mechanisms_say() {
         }
     }
     assert!(matches!(exposure_of_psk_list(), Exposure::Immediate(_)));
+}
+
+#[test]
+fn records_stretched_with_pbkdf2_are_tested_at_their_price() {
+    let store = shared().with_ksf(Ksf::pbkdf2(PBKDF2_ITERATIONS_MIN).unwrap());
+    // 32 octets for SRP, 40 of 80 for SPAKE2+, 64 for OPAQUE.
+    for (name, outputs) in [
+        ("SRP-SHA-256-PLUS", 1),
+        ("SPAKE2P-ED25519-PLUS", 2),
+        ("SPAKE2PLUS-P256-PLUS", 2),
+        ("OPAQUE-R255-PLUS", 2),
+    ] {
+        let record = store.lookup(&name.parse().unwrap(), ALICE).unwrap().unwrap();
+        let exposure = exposure_of_record(&record, ALICE, Preparation::SaslPrep).unwrap();
+        let Exposure::Guesses(oracle) = exposure else { panic!("{name}") };
+        finds_the_password(&*oracle);
+        let work = oracle.work();
+        let (_, count) = work.parts().iter().find(|(unit, _)| *unit == Unit::Sha256).unwrap();
+        let slow = 2 * u64::from(PBKDF2_ITERATIONS_MIN) * outputs;
+        assert!((slow + 2..slow + 10).contains(count), "{name}: {count}");
+    }
 }
 
 #[test]

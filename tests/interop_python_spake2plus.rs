@@ -28,10 +28,10 @@ const OTHER_PASSWORD: &str = "kraftig genug";
 
 fn python_is_there() -> bool {
     let import = std::process::Command::new("python3")
-        .args(["-c", "import argon2.low_level"])
+        .args(["-c", "import argon2.low_level, ecdsa.eddsa"])
         .stderr(Stdio::null())
         .status();
-    common::peer_or_skip("python3 with argon2-cffi", import.is_ok_and(|status| status.success()))
+    common::peer_or_skip("python3 with argon2-cffi and ecdsa", import.is_ok_and(|status| status.success()))
 }
 
 fn python(name: &MechanismName, role: &str, password: &str, ksf: Ksf) -> Peer {
@@ -52,8 +52,13 @@ fn python(name: &MechanismName, role: &str, password: &str, ksf: Ksf) -> Peer {
     Peer::start(SCRIPT, role, &setup)
 }
 
-fn ksfs() -> [Ksf; 3] {
-    [Ksf::argon2id(1024, 2, 1).unwrap(), Ksf::argon2id(256, 1, 4).unwrap(), Ksf::scrypt(10, 8, 2).unwrap()]
+fn ksfs() -> [Ksf; 4] {
+    [
+        Ksf::argon2id(1024, 2, 1).unwrap(),
+        Ksf::argon2id(256, 1, 4).unwrap(),
+        Ksf::scrypt(10, 8, 2).unwrap(),
+        Ksf::pbkdf2(1001).unwrap(),
+    ]
 }
 
 fn context() -> Context {
@@ -195,5 +200,5 @@ fn python_recomputes_the_examples_of_the_document() {
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/vectors/spake2plus_sasl.json");
     let output = script(SCRIPT).args(["check", file]).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    assert_eq!(serde_json::from_slice::<Value>(&output.stdout).unwrap(), json!({ "checked": 3 }));
+    assert_eq!(serde_json::from_slice::<Value>(&output.stdout).unwrap(), json!({ "checked": 4 }));
 }

@@ -28,7 +28,7 @@ const FILES: [(&str, usize); 34] = [
     ("scram_stored_verifiers.json", 4),
     ("spake2plus_registration_derived.json", 1),
     ("spake2plus_rfc9383.json", 4),
-    ("spake2plus_sasl.json", 3),
+    ("spake2plus_sasl.json", 4),
     ("srp6a_leading_zero_derived.json", 12),
     ("srp6a_picl_leading_zeros.json", 2),
     ("srp6a_rfc5054_appendix_b.json", 1),

@@ -75,7 +75,7 @@ impl Oracle for MaskingKey {
 
     fn work(&self) -> GuessWork {
         // Hash to the group 2 and its output 1, HKDF 2 blocks of message, 2 of key, 4 of output.
-        GuessWork::from(self.ksf).and(Unit::RistrettoPower, 1).and(Unit::Sha512, 14)
+        GuessWork::stretching(self.ksf, NH).and(Unit::RistrettoPower, 1).and(Unit::Sha512, 14)
     }
 
     fn batch(&self) -> usize {

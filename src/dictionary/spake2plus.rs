@@ -35,6 +35,16 @@ struct W0 {
     preparation: Preparation,
 }
 
+impl W0 {
+    /// Octets of the password hash to compute. PBKDF2 makes them 32 at a time, and w0 takes the first half alone.
+    fn needed(&self) -> usize {
+        match self.ksf.to_bytes()[0] {
+            3 => spake2plus::STRETCHED_LEN / 2,
+            _ => spake2plus::STRETCHED_LEN,
+        }
+    }
+}
+
 impl Oracle for W0 {
     fn mechanism(&self) -> &str {
         self.mechanism.as_str()
@@ -49,7 +59,7 @@ impl Oracle for W0 {
     }
 
     fn work(&self) -> GuessWork {
-        self.ksf.into()
+        GuessWork::stretching(self.ksf, self.needed())
     }
 
     fn batch(&self) -> usize {
@@ -62,7 +72,7 @@ impl Oracle for W0 {
             let mut stretched = [0; spake2plus::STRETCHED_LEN];
             for (index, password) in passwords.iter().enumerate() {
                 let input = spake2plus::kdf_input(password, self.prover.as_bytes(), &[]);
-                stretch.run(&input, &self.salt, &mut stretched)?;
+                stretch.run(&input, &self.salt, &mut stretched[..self.needed()])?;
                 if let Some(found) = Found::at(index, &(self.reduce)(&stretched), &self.w0) {
                     return Ok(Some(found));
                 }

@@ -93,16 +93,30 @@ impl fmt::Display for GuessWork {
 }
 
 #[cfg(any(feature = "opaque", feature = "spake2plus", feature = "srp"))]
-impl From<crate::ksf::Ksf> for GuessWork {
-    fn from(ksf: crate::ksf::Ksf) -> Self {
+impl GuessWork {
+    /// A run of a slow hash for `len` octets of output.
+    pub(super) fn stretching(ksf: crate::ksf::Ksf, len: usize) -> Self {
         let bytes = ksf.to_bytes();
         let number = |i: usize| u32::from_be_bytes([bytes[i], bytes[i + 1], bytes[i + 2], bytes[i + 3]]);
         let unit = match bytes[0] {
             1 => Unit::Argon2id { memory: number(1), passes: number(5), lanes: number(9) },
             2 => Unit::Scrypt { log_n: number(1), block: number(5), lanes: number(9) },
+            3 => {
+                // The key inside and outside, once; then two for each iteration of each 32 octets.
+                let iterations = 2 * u64::from(number(1)) * len.div_ceil(32) as u64;
+                return Self(vec![(Unit::Sha256, 2 + iterations)]);
+            }
             _ => return Self(Vec::new()),
         };
         Self(vec![(unit, 1)])
+    }
+}
+
+/// For up to 32 octets of output.
+#[cfg(any(feature = "opaque", feature = "spake2plus", feature = "srp"))]
+impl From<crate::ksf::Ksf> for GuessWork {
+    fn from(ksf: crate::ksf::Ksf) -> Self {
+        Self::stretching(ksf, 32)
     }
 }
 

@@ -9,7 +9,6 @@ use crate::binding::ChannelBinding;
 use crate::error::{Error, Result};
 use crate::mechanism::{self, Mechanism, MechanismName, Outcome, Properties, Side, Step};
 use crate::registry::{self, ClientSetup};
-use crate::secret::SecretBytes;
 use crate::wire::Introduction;
 
 /// The client before its first message.
@@ -24,18 +23,6 @@ pub struct ExpectServerExchange {
     authcid: String,
     binding: ChannelBinding,
     channel: Vec<u8>,
-}
-
-/// The client at the end.
-#[derive(Debug)]
-#[non_exhaustive]
-pub struct LoggedIn {
-    /// The last message, to be sent.
-    pub message: Vec<u8>,
-    /// What was established.
-    pub outcome: Outcome,
-    /// 64 octets that only the password opens, the same at each login until the user is enrolled again.
-    pub export_key: SecretBytes,
 }
 
 impl ClientReady {
@@ -64,25 +51,26 @@ impl ClientReady {
 }
 
 impl ExpectServerExchange {
-    /// Takes hash parameters and KE2, stretches the password and opens the envelope. The parameters are checked
-    /// before the hash runs.
+    /// Takes hash parameters and KE2, stretches the password and opens the envelope; gives KE3, to be sent, and what was
+    /// established, with the export key. The parameters are checked before the hash runs.
     ///
     /// After an error nothing may be sent.
     ///
     /// # Errors
     /// [`wire::rules`](crate::wire::rules), [`ksf::rules`](crate::ksf::rules) and those of
     /// [`ClientLogin::finish`].
-    pub fn handle(self, message: &[u8]) -> Result<LoggedIn> {
+    pub fn handle(self, message: &[u8]) -> Result<(Vec<u8>, Outcome)> {
         let ServerExchange { ksf, ke2 } = ServerExchange::parse(message)?;
         let context = context(&self.channel, ksf);
         let (ke3, confirmed, export_key) = self.login.finish(ke2, &parties(&context, &self.authcid), ksf)?;
         let (proof, key) = confirmed.into_parts();
-        let outcome = Outcome::new(proof, NAME, Side::Client, self.authcid, Some(self.binding)).with_key(key);
-        Ok(LoggedIn { message: ClientConfirm { ke3: &ke3 }.to_bytes(), outcome, export_key })
+        let outcome = Outcome::new(proof, NAME, Side::Client, self.authcid, Some(self.binding));
+        let outcome = outcome.with_key(key).with_export_key(export_key);
+        Ok((ClientConfirm { ke3: &ke3 }.to_bytes(), outcome))
     }
 }
 
-/// The client side as a [`Mechanism`]. It drops the export key: who wants it uses [`ClientReady`].
+/// The client side as a [`Mechanism`].
 pub struct OpaqueClient(Option<State>);
 
 enum State {
@@ -126,8 +114,8 @@ impl Mechanism for OpaqueClient {
                 Ok(Step::Continue(message))
             }
             Some(State::ExpectServerExchange(state)) => {
-                let LoggedIn { message, outcome, .. } = state.handle(input)?;
-                Ok(Step::Finished { reply: Some(message), outcome })
+                let (reply, outcome) = state.handle(input)?;
+                Ok(Step::Finished { reply: Some(reply), outcome })
             }
             None => Err(Error::new(&mechanism::rules::OUT_OF_TURN)),
         }

@@ -20,7 +20,7 @@ mod rng;
 mod server;
 mod wire;
 
-pub use client::{ClientReady, ExpectServerExchange, LoggedIn, OpaqueClient};
+pub use client::{ClientReady, ExpectServerExchange, OpaqueClient};
 pub use credential::{RECORD_LEN, Record};
 pub use protocol::{
     ClientLogin, ClientRegistration, Confirmed, Parties, Registered, ServerKeys, ServerLogin,
@@ -138,4 +138,24 @@ pub(crate) fn context(channel: &[u8], ksf: Ksf) -> Vec<u8> {
 /// server's public key.
 fn parties<'a>(context: &'a [u8], authcid: &'a str) -> Parties<'a> {
     Parties { context, client: Some(authcid.as_bytes()), server: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_context_ends_in_the_hash_parameters_with_their_length() {
+        let expected = b"channel\0\0\0\0\0\0\0\x0d\x01\0\0\0\x08\0\0\0\x01\0\0\0\x01";
+        assert_eq!(context(b"channel", Ksf::CHEAPEST), expected);
+    }
+
+    #[test]
+    fn the_parties_are_the_channel_and_the_user() {
+        let parties = parties(b"context", "alice");
+        assert_eq!(
+            (parties.context, parties.client, parties.server),
+            (&b"context"[..], Some(&b"alice"[..]), None)
+        );
+    }
 }

@@ -16,7 +16,7 @@ pub(crate) mod constants;
 #[cfg_attr(target_arch = "x86_64", path = "sha_ni.rs")]
 pub(crate) mod instructions;
 
-#[cfg(any(feature = "scram", feature = "srp"))]
+#[cfg(any(feature = "opaque", feature = "scram", feature = "spake2plus", feature = "srp"))]
 use std::num::NonZeroU32;
 
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
@@ -27,7 +27,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 #[cfg_attr(not(feature = "dictionary"), expect(unreachable_pub, reason = "the dictionary shows it"))]
 #[cfg_attr(
     not(any(feature = "dictionary", feature = "scram")),
-    expect(dead_code, reason = "SRP stretches with SHA-256 alone")
+    expect(dead_code, reason = "SHA-256 alone stretches passwords outside SCRAM")
 )]
 pub enum Prf {
     /// HMAC-SHA-1, outputs of 20 octets.
@@ -59,7 +59,7 @@ impl Prf {
 ///
 /// # Panics
 /// When `out` is longer than 2^32 - 1 outputs of the hash.
-#[cfg(any(feature = "scram", feature = "srp"))]
+#[cfg(any(feature = "opaque", feature = "scram", feature = "spake2plus", feature = "srp"))]
 pub(crate) fn derive(prf: Prf, password: &[u8], salt: &[u8], iterations: NonZeroU32, out: &mut [u8]) {
     let iterations = iterations.get();
     for (index, out) in out.chunks_mut(prf.output_len()).enumerate() {
@@ -86,7 +86,7 @@ pub(crate) fn derive(prf: Prf, password: &[u8], salt: &[u8], iterations: NonZero
 pub(crate) const OPTIMISED: bool = !cfg!(debug_assertions);
 
 /// The fastest loop for one password that this processor can run.
-#[cfg(any(feature = "scram", feature = "srp"))]
+#[cfg(any(feature = "opaque", feature = "scram", feature = "spake2plus", feature = "srp"))]
 pub(crate) fn sha1(chain: &Chain<u32, 5>, iterations: u32) -> [u32; 5] {
     #[cfg(any(target_arch = "aarch64", target_arch = "x86_64"))]
     if OPTIMISED && instructions::available() {
@@ -97,7 +97,7 @@ pub(crate) fn sha1(chain: &Chain<u32, 5>, iterations: u32) -> [u32; 5] {
 }
 
 /// As [`sha1`].
-#[cfg(any(feature = "scram", feature = "srp"))]
+#[cfg(any(feature = "opaque", feature = "scram", feature = "spake2plus", feature = "srp"))]
 pub(crate) fn sha256(chain: &Chain<u32, 8>, iterations: u32) -> [u32; 8] {
     #[cfg(any(target_arch = "aarch64", target_arch = "x86_64"))]
     if OPTIMISED && instructions::available() {
@@ -108,7 +108,7 @@ pub(crate) fn sha256(chain: &Chain<u32, 8>, iterations: u32) -> [u32; 8] {
 }
 
 /// As [`sha1`].
-#[cfg(any(feature = "scram", feature = "srp"))]
+#[cfg(any(feature = "opaque", feature = "scram", feature = "spake2plus", feature = "srp"))]
 pub(crate) fn sha512(chain: &Chain<u64, 8>, iterations: u32) -> [u64; 8] {
     SHA512.iterate(chain, iterations)
 }

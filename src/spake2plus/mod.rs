@@ -200,6 +200,12 @@ mod tests {
         ProverSecret::derive(b"password", b"client", b"server", Ksf::CHEAPEST, &[7; SALT_LEN]).unwrap()
     }
 
+    #[test]
+    fn the_context_ends_in_the_servers_record_with_its_length() {
+        let expected = b"channel\0\0\0\0\0\0\0\x06record";
+        assert_eq!(context(b"channel", b"record"), expected);
+    }
+
     /// What an attacker who knows w0 would send.
     #[test]
     fn a_share_that_leads_to_the_neutral_element_is_refused_on_both_sides() {

@@ -137,3 +137,41 @@ pub(super) fn push_with_length(out: &mut Vec<u8>, item: &[u8]) {
     out.extend_from_slice(&(item.len() as u64).to_le_bytes());
     out.extend_from_slice(item);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_transcript_holds_each_item_in_order() {
+        holds_each_item::<P256>();
+        holds_each_item::<Edwards25519>();
+    }
+
+    fn holds_each_item<G: Group>() {
+        let parties = Parties { context: b"context", prover: b"prover", verifier: b"the verifier" };
+        let w0 = G::random_scalar(&mut crate::system_rng());
+        let tt = transcript::<G>(&parties, [b"shareP", b"shareV", b"Z", b"V"], &w0);
+        let (mut rest, mut items) = (&tt[..], Vec::new());
+        while let Some((length, tail)) = rest.split_first_chunk::<8>() {
+            let (item, tail) = tail.split_at(u64::from_le_bytes(*length) as usize);
+            items.push(item);
+            rest = tail;
+        }
+        assert!(rest.is_empty());
+        let (m, n, w0) = (G::M, G::N, G::encode_scalar(&w0));
+        let expected: [&[u8]; 10] = [
+            b"context",
+            b"prover",
+            b"the verifier",
+            m.as_ref(),
+            n.as_ref(),
+            b"shareP",
+            b"shareV",
+            b"Z",
+            b"V",
+            w0.as_slice(),
+        ];
+        assert_eq!(items, expected);
+    }
+}

@@ -6,8 +6,8 @@ use super::example::{Example, Given, run};
 use super::fields::{Checked, Fault, Fields, same, wrong};
 use crate::cpace::strings::{generator_string, lv_cat, o_cat, prepend_len, transcript_ir, transcript_oc};
 use crate::cpace::{
-    CpaceClient, CpaceServer, Initiator, Inputs, Responder, SHARE_LEN, Suite, isk, isk_label, mac_key, rules,
-    session_identifier, session_key, sid_output,
+    CpaceClient, CpaceServer, Initiator, Inputs, Responder, SHARE_LEN, Suite, TAG_LEN, isk, isk_label,
+    mac_key, rules, session_identifier, session_key, sid_output,
 };
 use crate::error::{Error, Rule};
 use crate::registry::Credential;
@@ -85,7 +85,9 @@ fn call(expr: &str) -> Option<(&str, Vec<Vec<u8>>)> {
 
 fn x25519_point(case: &Fields<'_>) -> Checked {
     case.describe(&["id"]);
-    let result = Suite::X25519Sha512.scalar_mult_vfy(&POINT_SCALAR, &case.array("u")?);
+    let share = case.array("u")?;
+    let result = Suite::X25519Sha512.scalar_mult_vfy(&POINT_SCALAR, &share);
+    both_sides(Suite::X25519Sha512, &POINT_SCALAR, &share, result.as_ref().err())?;
     match (result, case.flag("must_abort")?) {
         (Ok(k), false) => case.expect("result", &*k),
         (Err(error), true) if error.is(&rules::NEUTRAL_ELEMENT) => case.expect("result", &[0; 32]),
@@ -101,7 +103,9 @@ fn ristretto255_point(case: &Fields<'_>) -> Checked {
         return Err(NOT_OURS);
     }
     let scalar = case.optional("s", Fields::array)?.unwrap_or(POINT_SCALAR);
-    let result = Suite::Ristretto255Sha512.scalar_mult_vfy(&scalar, &case.array("X")?);
+    let share = case.array("X")?;
+    let result = Suite::Ristretto255Sha512.scalar_mult_vfy(&scalar, &share);
+    both_sides(Suite::Ristretto255Sha512, &scalar, &share, result.as_ref().err())?;
     match (result, case.flag("must_abort")?) {
         (Ok(k), false) => case.expect("result_scalar_mult_vfy", &*k),
         (Err(error), true) if error.is(&rules::BAD_SHARE) => case.expect_text("reason", "does not decode"),
@@ -112,6 +116,25 @@ fn ristretto255_point(case: &Fields<'_>) -> Checked {
         (Ok(_), true) => wrong("the point was accepted"),
         (Err(error), false) => Err(error.into()),
     }
+}
+
+/// A peer's share that `scalar_mult_vfy` refuses must end the exchange for the same reason in either role, and one that it
+/// takes must not end it before the tags are compared.
+fn both_sides(suite: Suite, scalar: &[u8; 32], share: &[u8; SHARE_LEN], refused: Option<&Error>) -> Checked {
+    let inputs = Inputs { prs: b"any", ci: b"", sid: b"any" };
+    let initiator = Initiator::start(suite, inputs, b"", &mut Given::new(&[scalar]))?;
+    let finished = initiator.finish(share, b"", &[0; TAG_LEN]).err();
+    let responder = Responder::new(suite, &mut Given::new(&[scalar]));
+    let responded = responder.respond(inputs, share, b"", b"").err();
+    for (role, ended, due) in [
+        ("initiator", finished, Some(refused.map_or(&rules::WRONG_CONFIRMATION, Error::rule))),
+        ("responder", responded, refused.map(Error::rule)),
+    ] {
+        if ended.as_ref().map(|error| error.rule().id) != due.map(|rule| rule.id) {
+            return wrong(format!("the {role} ends with {ended:?}"));
+        }
+    }
+    Ok(())
 }
 
 fn same_rule(error: &Error, rule: &Rule) -> Checked {

@@ -7,8 +7,8 @@ use rand_core::Rng as _;
 
 use super::example::{Example, Given, run};
 use super::fields::{Checked, Fault, Fields, same, wrong};
-use super::opaque_3dh::{self as formulas, Schedule, Stored};
-use crate::ksf::Ksf;
+use super::opaque_3dh::{self as formulas, Key, NPK, Schedule, Stored};
+use crate::ksf::{ENCODED_LEN, Ksf};
 use crate::opaque::{
     ClientLogin, ClientRegistration, Draws, KE1_LEN, NOBODY, OpaqueClient, OpaqueServer, Parties, Record,
     ServerKeys, ServerLogin,
@@ -118,66 +118,32 @@ impl Protocol {
 
     /// The same by the formulas alone, with what never leaves a party.
     fn inside(&self, inputs: &Fields<'_>, intermediates: &Fields<'_>, outputs: &Fields<'_>) -> Checked {
-        let password = inputs.octets("password")?;
-        let oprf_key = formulas::oprf_key(&inputs.array("oprf_seed")?, &self.name)?;
-        intermediates.expect("oprf_key", oprf_key.as_bytes())?;
-        let request = outputs.array("registration_request")?;
-        let evaluated = formulas::diffie_hellman(&oprf_key, &request)?;
-        let blind = Scalar::from_bytes_mod_order(inputs.array("blind_registration")?);
-        let randomized_password = formulas::randomized_password(&password, &blind, &evaluated)?;
-        intermediates.expect("randomized_password", &randomized_password)?;
-        let nonce = inputs.array("envelope_nonce")?;
-        let stored = Stored::new(&randomized_password, &nonce)?;
-        intermediates.expect("masking_key", &stored.masking_key)?;
-        intermediates.expect("auth_key", &stored.auth_key)?;
-        outputs.expect("export_key", &stored.export_key)?;
-
-        let server_private_key = Scalar::from_bytes_mod_order(inputs.array("server_private_key")?);
-        let server_public_key = formulas::public_key(&server_private_key);
-        let client_public_key = formulas::public_key(&stored.client_private_key);
-        intermediates.expect("client_public_key", &client_public_key)?;
-        let client = self.client.as_deref().unwrap_or(&client_public_key);
-        let server = self.server.as_deref().unwrap_or(&server_public_key);
-        let envelope = stored.envelope(&nonce, &server_public_key, server, client);
-        intermediates.expect("envelope", &envelope)?;
-        outputs.expect("registration_response", &[evaluated, server_public_key].concat())?;
-        outputs.expect(
-            "registration_upload",
-            &[&client_public_key[..], &stored.masking_key, &envelope].concat(),
-        )?;
-
-        let ke1 = outputs.array::<KE1_LEN>("KE1")?;
-        let request = ke1.first_chunk().expect("KE1 begins with the blinded element");
-        let client_share = formulas::diffie_hellman_key(&inputs.octets("client_keyshare_seed")?);
-        let server_share = formulas::diffie_hellman_key(&inputs.octets("server_keyshare_seed")?);
-        let (client_keyshare, server_keyshare) =
-            (formulas::public_key(&client_share), formulas::public_key(&server_share));
-        same("the client's key share", &client_keyshare, &ke1[KE1_LEN - 32..])?;
-        let masking_nonce = inputs.array("masking_nonce")?;
-        let response = [&server_public_key[..], &envelope].concat();
-        let inner = [
-            &formulas::diffie_hellman(&oprf_key, request)?[..],
-            &masking_nonce,
-            &formulas::masked(&stored.masking_key, &masking_nonce, &response)?,
-            &inputs.octets("server_nonce")?,
-            &server_keyshare,
-        ]
-        .concat();
-        let preamble = formulas::preamble(&self.context, client, &ke1, server, &inner);
-        let ikm = [
-            formulas::diffie_hellman(&client_share, &server_keyshare)?,
-            formulas::diffie_hellman(&client_share, &server_public_key)?,
-            formulas::diffie_hellman(&stored.client_private_key, &server_keyshare)?,
-        ];
-        let schedule = Schedule::new(&ikm.concat(), &preamble)?;
-        intermediates.expect("handshake_secret", &schedule.handshake_secret)?;
-        intermediates.expect("server_mac_key", &schedule.server_mac_key)?;
-        intermediates.expect("client_mac_key", &schedule.client_mac_key)?;
-        outputs.expect("session_key", &schedule.session_key)?;
-        let server_mac = formulas::transcript_mac(&schedule.server_mac_key, &preamble);
-        outputs.expect("KE2", &[&inner[..], &server_mac].concat())?;
-        let transcript = [&preamble[..], &server_mac].concat();
-        outputs.expect("KE3", &formulas::transcript_mac(&schedule.client_mac_key, &transcript))
+        let inside = Inside::compute(&Formulas {
+            protocol: self,
+            ksf: Ksf::IDENTITY,
+            password: &inputs.octets("password")?,
+            inputs,
+            registration_request: outputs.array("registration_request")?,
+            ke1: outputs.array("KE1")?,
+            masking_nonce: inputs.array("masking_nonce")?,
+            server_keyshare_seed: inputs.array("server_keyshare_seed")?,
+            server_nonce: inputs.array("server_nonce")?,
+        })?;
+        intermediates.expect("oprf_key", inside.oprf_key.as_bytes())?;
+        intermediates.expect("randomized_password", &inside.randomized_password)?;
+        intermediates.expect("masking_key", &inside.stored.masking_key)?;
+        intermediates.expect("auth_key", &inside.stored.auth_key)?;
+        intermediates.expect("client_public_key", &inside.client_public_key)?;
+        intermediates.expect("envelope", &inside.envelope)?;
+        intermediates.expect("handshake_secret", &inside.schedule.handshake_secret)?;
+        intermediates.expect("server_mac_key", &inside.schedule.server_mac_key)?;
+        intermediates.expect("client_mac_key", &inside.schedule.client_mac_key)?;
+        outputs.expect("registration_response", &inside.registration_response())?;
+        outputs.expect("registration_upload", &inside.registration_upload())?;
+        outputs.expect("export_key", &inside.stored.export_key)?;
+        outputs.expect("KE2", &inside.ke2())?;
+        outputs.expect("KE3", &inside.ke3())?;
+        outputs.expect("session_key", &inside.schedule.session_key)
     }
 
     /// The answer for an unknown user.
@@ -193,6 +159,119 @@ impl Protocol {
         let keys = keys(inputs, &unknown)?;
         let (_, ke2) = ServerLogin::start(&keys, None, &ke1, &self.name, &self.parties(), &mut rng)?;
         outputs.expect("KE2", &ke2)
+    }
+}
+
+/// What the formulas take; the rest is in the fields of `inputs`.
+struct Formulas<'a, 'f> {
+    protocol: &'a Protocol,
+    ksf: Ksf,
+    password: &'a [u8],
+    inputs: &'a Fields<'f>,
+    registration_request: [u8; NPK],
+    ke1: [u8; KE1_LEN],
+    masking_nonce: [u8; NPK],
+    server_keyshare_seed: [u8; NPK],
+    server_nonce: [u8; NPK],
+}
+
+/// What the formulas give for a registration and a login.
+struct Inside {
+    oprf_key: Scalar,
+    evaluated: [u8; NPK],
+    oprf_output: Key,
+    stretched: Key,
+    randomized_password: Key,
+    stored: Stored,
+    client_public_key: [u8; NPK],
+    server_public_key: [u8; NPK],
+    envelope: Vec<u8>,
+    server_keyshare: [u8; NPK],
+    /// KE2 without the server's MAC.
+    inner: Vec<u8>,
+    preamble: Vec<u8>,
+    ikm: Vec<u8>,
+    schedule: Schedule,
+    server_mac: Key,
+}
+
+impl Inside {
+    fn compute(given: &Formulas<'_, '_>) -> Checked<Self> {
+        let Formulas { protocol, inputs, ke1, masking_nonce, .. } = given;
+        let oprf_key = formulas::oprf_key(&inputs.array("oprf_seed")?, &protocol.name)?;
+        let evaluated = formulas::diffie_hellman(&oprf_key, &given.registration_request)?;
+        let blind = Scalar::from_bytes_mod_order(inputs.array("blind_registration")?);
+        let oprf_output = formulas::oprf_output(given.password, &blind, &evaluated)?;
+        let stretched = formulas::stretched(given.ksf, &oprf_output)?;
+        let randomized_password = formulas::randomized_password(&oprf_output, &stretched);
+        let nonce = inputs.array("envelope_nonce")?;
+        let stored = Stored::new(&randomized_password, &nonce)?;
+
+        let server_private_key = Scalar::from_bytes_mod_order(inputs.array("server_private_key")?);
+        let server_public_key = formulas::public_key(&server_private_key);
+        let client_public_key = formulas::public_key(&stored.client_private_key);
+        let client = protocol.client.as_deref().unwrap_or(&client_public_key);
+        let server = protocol.server.as_deref().unwrap_or(&server_public_key);
+        let envelope = stored.envelope(&nonce, &server_public_key, server, client);
+
+        let request = ke1.first_chunk().expect("KE1 begins with the blinded element");
+        let client_share = formulas::diffie_hellman_key(&inputs.octets("client_keyshare_seed")?);
+        let server_share = formulas::diffie_hellman_key(&given.server_keyshare_seed);
+        let (client_keyshare, server_keyshare) =
+            (formulas::public_key(&client_share), formulas::public_key(&server_share));
+        same("the client's key share", &client_keyshare, &ke1[KE1_LEN - NPK..])?;
+        let response = [&server_public_key[..], &envelope].concat();
+        let inner = [
+            &formulas::diffie_hellman(&oprf_key, request)?[..],
+            masking_nonce,
+            &formulas::masked(&stored.masking_key, masking_nonce, &response)?,
+            &given.server_nonce,
+            &server_keyshare,
+        ]
+        .concat();
+        let preamble = formulas::preamble(&protocol.context, client, ke1, server, &inner);
+        let ikm = [
+            formulas::diffie_hellman(&client_share, &server_keyshare)?,
+            formulas::diffie_hellman(&client_share, &server_public_key)?,
+            formulas::diffie_hellman(&stored.client_private_key, &server_keyshare)?,
+        ]
+        .concat();
+        let schedule = Schedule::new(&ikm, &preamble)?;
+        let server_mac = formulas::transcript_mac(&schedule.server_mac_key, &preamble);
+        Ok(Self {
+            oprf_key,
+            evaluated,
+            oprf_output,
+            stretched,
+            randomized_password,
+            stored,
+            client_public_key,
+            server_public_key,
+            envelope,
+            server_keyshare,
+            inner,
+            preamble,
+            ikm,
+            schedule,
+            server_mac,
+        })
+    }
+
+    fn registration_response(&self) -> Vec<u8> {
+        [self.evaluated, self.server_public_key].concat()
+    }
+
+    fn registration_upload(&self) -> Vec<u8> {
+        [&self.client_public_key[..], &self.stored.masking_key, &self.envelope].concat()
+    }
+
+    fn ke2(&self) -> Vec<u8> {
+        [&self.inner[..], &self.server_mac].concat()
+    }
+
+    fn ke3(&self) -> Key {
+        let transcript = [&self.preamble[..], &self.server_mac].concat();
+        formulas::transcript_mac(&self.schedule.client_mac_key, &transcript)
     }
 }
 
@@ -241,7 +320,6 @@ fn computed(case: &Fields<'_>) -> Checked<Vec<(&'static str, Vec<u8>)>> {
     let ksf = Ksf::from_bytes(&case.array("ksf")?)?;
     let password = example.prepared_password()?;
     let (keys, name) = (keys(case, &NOBODY)?, example.authcid.as_bytes());
-    let server_public_key = public_key(case, "server_private_key")?;
 
     let drawn = [&blind(case, "blind_registration")?[..], &case.array::<32>("envelope_nonce")?];
     let parties = Parties { context: &[], client: Some(name), server: None };
@@ -268,29 +346,69 @@ fn computed(case: &Fields<'_>) -> Checked<Vec<(&'static str, Vec<u8>)>> {
         return wrong("not three messages");
     };
     let mut draws = Draws::new(&mut Given::new(&[&seed]));
-    let (mut stand_in, mut masking_nonce, mut keyshare_seed) = ([0; 64], [0; 32], [0; 32]);
-    draws.fill_bytes(&mut stand_in);
-    draws.fill_bytes(&mut masking_nonce);
-    draws.fill_bytes(&mut keyshare_seed);
+    let (mut stand_in, mut masking_nonce, mut server_keyshare_seed, mut server_nonce) =
+        ([0; 64], [0; NPK], [0; NPK], [0; NPK]);
+    for drawn in [&mut stand_in[..], &mut masking_nonce, &mut server_keyshare_seed, &mut server_nonce] {
+        draws.fill_bytes(drawn);
+    }
 
     let channel = example.channel_identifier();
+    let context = crate::opaque::context(&channel, ksf);
+    let Some(ke1) = client_exchange.last_chunk::<KE1_LEN>() else { return wrong("KE1 is too short") };
+    let (ke2, ke3) = (&server_exchange[2 + ENCODED_LEN..], &client_confirm[2..]);
+    let protocol =
+        Protocol { context: context.clone(), client: Some(name.to_vec()), server: None, name: name.to_vec() };
+    let inside = Inside::compute(&Formulas {
+        protocol: &protocol,
+        ksf,
+        password: password.expose(),
+        inputs: case,
+        registration_request: request,
+        ke1: *ke1,
+        masking_nonce,
+        server_keyshare_seed,
+        server_nonce,
+    })?;
+    same("registration_response", &inside.registration_response(), &response)?;
+    same("registration_upload", &inside.registration_upload(), &registered.upload[..])?;
+    same("export_key", &inside.stored.export_key, registered.export_key.expose())?;
+    same("KE2", &inside.ke2(), ke2)?;
+    same("KE3", &inside.ke3(), ke3)?;
+    same("session_key", &inside.schedule.session_key, &session_key)?;
     Ok(vec![
         ("context_digest", example.context.digest().to_vec()),
-        ("channel_identifier", channel.clone()),
-        ("context", crate::opaque::context(&channel, ksf)),
-        ("server_public_key", server_public_key),
+        ("channel_identifier", channel),
+        ("context", context),
+        ("server_public_key", inside.server_public_key.to_vec()),
         ("registration_request", request.to_vec()),
+        ("oprf_key", inside.oprf_key.to_bytes().to_vec()),
         ("registration_response", response.to_vec()),
+        ("oprf_output", inside.oprf_output.to_vec()),
+        ("stretched", inside.stretched.to_vec()),
+        ("randomized_password", inside.randomized_password.to_vec()),
+        ("masking_key", inside.stored.masking_key.to_vec()),
+        ("auth_key", inside.stored.auth_key.to_vec()),
+        ("export_key", inside.stored.export_key.to_vec()),
+        ("client_private_key", inside.stored.client_private_key.to_bytes().to_vec()),
+        ("client_public_key", inside.client_public_key.to_vec()),
+        ("envelope", inside.envelope.clone()),
         ("registration_upload", registered.upload.to_vec()),
-        ("KE1", client_exchange[client_exchange.len() - KE1_LEN..].to_vec()),
+        ("KE1", ke1.to_vec()),
         ("client_exchange", client_exchange.clone()),
         ("masking_nonce", masking_nonce.to_vec()),
-        ("server_keyshare_seed", keyshare_seed.to_vec()),
-        ("KE2", server_exchange[15..].to_vec()),
+        ("server_keyshare_seed", server_keyshare_seed.to_vec()),
+        ("server_nonce", server_nonce.to_vec()),
+        ("server_keyshare", inside.server_keyshare.to_vec()),
+        ("preamble", inside.preamble.clone()),
+        ("ikm", inside.ikm.clone()),
+        ("handshake_secret", inside.schedule.handshake_secret.to_vec()),
+        ("server_mac_key", inside.schedule.server_mac_key.to_vec()),
+        ("server_mac", inside.server_mac.to_vec()),
+        ("KE2", ke2.to_vec()),
         ("server_exchange", server_exchange.clone()),
-        ("KE3", client_confirm[2..].to_vec()),
+        ("client_mac_key", inside.schedule.client_mac_key.to_vec()),
+        ("KE3", ke3.to_vec()),
         ("client_confirm", client_confirm.clone()),
-        ("export_key", registered.export_key.expose().to_vec()),
         ("session_key", session_key),
     ])
 }
@@ -339,7 +457,7 @@ mod tests {
         map.extend(computed.into_iter().map(|(name, octets)| (name.to_owned(), json!(hex(&octets)))));
         PLACE.write(
             &[case],
-            "both sides of this library, on the crate opaque-ke, which passes the RFC's vectors",
+            "both sides of this library, on the crate opaque-ke; the formulas of RFC 9807, computed apart from it, agree",
         );
     }
 }

@@ -9,13 +9,14 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::{Digest as _, Sha512};
 
 use super::fields::{Checked, wrong};
+use crate::ksf::Ksf;
 
 /// Octets of a hash, a MAC and an extracted key.
 pub(super) const NH: usize = 64;
 /// Octets of a private or public key, a nonce and a seed.
 pub(super) const NPK: usize = 32;
 
-type Key = [u8; NH];
+pub(super) type Key = [u8; NH];
 
 /// RFC 9497 section 3.1, in the mode 0x00.
 const CONTEXT_STRING: &[u8] = b"OPRFV1-\x00-ristretto255-SHA512";
@@ -26,15 +27,27 @@ pub(super) fn oprf_key(oprf_seed: &[u8; NH], credential_identifier: &[u8]) -> Ch
     Ok(derive_key_pair(&seed[..NPK], b"OPAQUE-DeriveKeyPair"))
 }
 
-/// The randomized password (section 6.3.2.3) after the identity as key stretching.
-pub(super) fn randomized_password(password: &[u8], blind: &Scalar, evaluated: &[u8; NPK]) -> Checked<Key> {
+/// The output of the OPRF (RFC 9497 section 3.3.1).
+pub(super) fn oprf_output(password: &[u8], blind: &Scalar, evaluated: &[u8; NPK]) -> Checked<Key> {
     let unblinded = (point(evaluated)? * blind.invert()).compress();
-    let oprf_output = Sha512::new()
+    let output = Sha512::new()
         .chain_update(u16_prefixed(password))
         .chain_update(u16_prefixed(unblinded.as_bytes()))
         .chain_update(b"Finalize")
         .finalize();
-    Ok(extract(&[oprf_output, oprf_output].concat()))
+    Ok(output.into())
+}
+
+/// The output of the OPRF after the slow hash, under the salt of section 7.
+pub(super) fn stretched(ksf: Ksf, oprf_output: &Key) -> Checked<Key> {
+    let mut stretched = [0; NH];
+    ksf.stretch_into(oprf_output, &[0; 16], &mut stretched)?;
+    Ok(stretched)
+}
+
+/// The randomized password (section 6.3.2.3).
+pub(super) fn randomized_password(oprf_output: &Key, stretched: &Key) -> Key {
+    extract(&[&oprf_output[..], stretched].concat())
 }
 
 /// What a client makes of the randomized password (section 4.1.2).

@@ -237,6 +237,7 @@ mod tests {
 
     use super::super::example::document::{Place, hex, inputs};
     use super::*;
+    use crate::ksf::PBKDF2_ITERATIONS_MIN;
 
     const PLACE: Place = Place {
         file: "vectors/spake2plus_sasl.json",
@@ -286,6 +287,12 @@ mod tests {
                 "SPAKE2PLUS-P256-PLUS",
                 Ksf::scrypt(4, 8, 1).unwrap(),
                 ["2f", "9f"],
+            ),
+            case(
+                "SPAKE2+ on edwards25519 with PBKDF2",
+                "SPAKE2P-ED25519-PLUS",
+                Ksf::pbkdf2(PBKDF2_ITERATIONS_MIN).unwrap(),
+                ["0f", "0e"],
             ),
         ];
         let cases = cases.map(|mut case| {
