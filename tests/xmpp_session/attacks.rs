@@ -12,11 +12,16 @@ use countersign::{sasl, scram};
 use crate::kit::*;
 
 /// Replaces a text in the stanzas of one side.
-fn replacing(from: From, old: &'static str, new: &'static str) -> impl FnMut(From, Element) -> Vec<Element> {
+pub fn replacing(
+    from: From,
+    old: impl Into<String>,
+    new: &'static str,
+) -> impl FnMut(From, Element) -> Vec<Element> {
+    let old = old.into();
     move |sender, stanza| {
         let text = String::from_utf8(stream::to_octets(&stanza).unwrap()).unwrap();
         if sender == from && !text.contains("<data") {
-            vec![xml(&text.replace(old, new))]
+            vec![xml(&text.replace(&old, new))]
         } else {
             vec![stanza]
         }
