@@ -439,21 +439,21 @@ fn broken(
 /// peer could ask for that failure as often as it likes.
 #[test]
 fn a_malformed_message_counts_where_its_answer_would_allow_a_test() {
-    let cuts: [&dyn Fn(&mut Vec<u8>); 3] =
-        [&Vec::clear, &|message| message.truncate(1), &|message| message.insert(0, 0xff)];
+    let cuts: [fn(&mut Vec<u8>); 3] =
+        [Vec::clear, |message| message.truncate(1), |message| message.insert(0, 0xff)];
     for row in registry::all() {
         for (place, cut) in cuts.into_iter().enumerate() {
             let properties = row.properties();
             for message in 1..=properties.server_test {
                 let (guesses, now) = (one(), Instant::now());
-                broken(row, Side::Server, guesses.reserve(ALICE, now).ok(), message, cut);
+                broken(row, Side::Server, guesses.reserve(ALICE, now).ok(), message, &cut);
                 let expected = message == properties.server_test;
                 assert_eq!(counts(&guesses, now), expected, "{}, {place} in {message}", row.name());
             }
             // The client's first message is made before anything has come.
             for message in 1..properties.client_test {
                 let (guesses, now) = (one(), Instant::now());
-                broken(row, Side::Client, guesses.reserve(ALICE, now).ok(), message, cut);
+                broken(row, Side::Client, guesses.reserve(ALICE, now).ok(), message, &cut);
                 let expected = message + 1 == properties.client_test;
                 assert_eq!(counts(&guesses, now), expected, "{}, {place} in {message}", row.name());
             }
