@@ -11,10 +11,12 @@ use countersign::guess::{
     Counted, GUESSES_MAX, Guess, GuessLimits, GuessStore, Guesses, OVERALL_GUESSES, OVERALL_WINDOW,
     PEER_GUESSES, PEER_NAME_MAX, PEER_WINDOW, rules,
 };
+use countersign::ksf::Ksf;
+use countersign::mechanism::Side;
 use countersign::prep::Preparation;
 use countersign::registry::{self, ClientSetup, Registered, ServerSetup, SharedPassword};
 use countersign::sasl::{ClientExchange, ServerExchange, ServerStep};
-use countersign::{Password, system_rng};
+use countersign::{Password, cpace, opaque, spake2plus, srp, system_rng};
 
 const ALICE: &str = "alice@atlanta.example";
 const SECOND: Duration = Duration::from_secs(1);
@@ -280,7 +282,7 @@ fn context() -> Context {
 fn store() -> Arc<SharedPassword> {
     let password = Password::new("correct horse");
     let store = SharedPassword::new(ALICE, password, Preparation::default(), system_rng()).unwrap();
-    Arc::new(store.with_scram_iterations(4096))
+    Arc::new(store.with_scram_iterations(4096).with_ksf(Ksf::CHEAPEST))
 }
 
 /// How a run of a mechanism ended on both sides.
@@ -381,6 +383,147 @@ fn an_exchange_that_ends_early_counts_from_the_message_that_allows_a_test() {
             run(row, "wrong", taken, messages, u8::MAX);
             let expected = messages == properties.client_test;
             assert_eq!(counts(&guesses, now), expected, "{} after {messages}", row.name());
+        }
+    }
+}
+
+/// Runs a mechanism with the right password, but for one message that reaches `side` broken; the error there.
+fn broken(
+    row: &Registered,
+    side: Side,
+    guess: Option<Guess>,
+    number: u8,
+    edit: &dyn Fn(&mut Vec<u8>),
+) -> Error {
+    let binding = row.properties().needs_binding.then(|| ChannelBinding::tls_exporter([7; 32]));
+    let client = ClientSetup {
+        authcid: ALICE.to_owned(),
+        authzid: None,
+        password: Password::new("correct horse"),
+        preparation: Preparation::default(),
+        binding: binding.clone(),
+        context: context(),
+    };
+    let server = ServerSetup { credentials: store(), binding, context: context() };
+    let mut rng = system_rng();
+    let client = row.client(client, &mut rng).unwrap();
+    let server = row.server(server, &mut rng).unwrap();
+    let (clients, servers) = if side == Side::Client { (guess, None) } else { (None, guess) };
+    let arrived = |to: Side, count: u8, message: &mut Vec<u8>| {
+        let breaks = to == side && count == number;
+        breaks.then(|| edit(message));
+        breaks
+    };
+
+    let (mut client, initial) = ClientExchange::start_counted(client, clients).unwrap();
+    let mut message = initial.unwrap();
+    if arrived(Side::Server, 1, &mut message) {
+        return ServerExchange::start_counted(server, Some(&message), servers).err().unwrap();
+    }
+    let (mut server, mut step) = ServerExchange::start_counted(server, Some(&message), servers).unwrap();
+    for count in 1.. {
+        let ServerStep::Challenge(mut challenge) = step else { break };
+        if arrived(Side::Client, count, &mut challenge) {
+            return client.challenge(&challenge).unwrap_err();
+        }
+        let mut response = client.challenge(&challenge).unwrap();
+        if arrived(Side::Server, count + 1, &mut response) {
+            return server.response(&response).unwrap_err();
+        }
+        step = server.response(&response).unwrap();
+    }
+    panic!("{} has no message {number} to the {side:?}", row.name())
+}
+
+/// A message in the place of the one that allows a test counts although it only makes the other side fail: else a
+/// peer could ask for that failure as often as it likes.
+#[test]
+fn a_malformed_message_counts_where_its_answer_would_allow_a_test() {
+    let cuts: [fn(&mut Vec<u8>); 3] =
+        [Vec::clear, |message| message.truncate(1), |message| message.insert(0, 0xff)];
+    for row in registry::all() {
+        for (place, cut) in cuts.into_iter().enumerate() {
+            let properties = row.properties();
+            for message in 1..=properties.server_test {
+                let (guesses, now) = (one(), Instant::now());
+                broken(row, Side::Server, guesses.reserve(ALICE, now).ok(), message, &cut);
+                let expected = message == properties.server_test;
+                assert_eq!(counts(&guesses, now), expected, "{}, {place} in {message}", row.name());
+            }
+            // The client's first message is made before anything has come.
+            for message in 1..properties.client_test {
+                let (guesses, now) = (one(), Instant::now());
+                broken(row, Side::Client, guesses.reserve(ALICE, now).ok(), message, &cut);
+                let expected = message + 1 == properties.client_test;
+                assert_eq!(counts(&guesses, now), expected, "{}, {place} in {message}", row.name());
+            }
+        }
+    }
+}
+
+/// A share in a message of a PAKE.
+struct Share {
+    to: Side,
+    message: u8,
+    /// Octets from its beginning to the end of the message.
+    behind: usize,
+    length: usize,
+    /// What zeros in its place break: in each of these encodings they are the neutral element, a point of small order,
+    /// or no point at all.
+    rule: &'static Rule,
+}
+
+fn shares(row: &Registered) -> Vec<Share> {
+    let share = |to, message, behind, length, rule| Share { to, message, behind, length, rule };
+    match row.name().as_str() {
+        name if name.starts_with("CPACE-") => {
+            let rule = &cpace::rules::NEUTRAL_ELEMENT;
+            vec![share(Side::Server, 1, 32, 32, rule), share(Side::Client, 1, 32 + 64, 32, rule)]
+        }
+        name if name.starts_with("SPAKE2P") => {
+            let (length, rule) = (if name.contains("P256") { 65 } else { 32 }, &spake2plus::rules::BAD_SHARE);
+            vec![
+                share(Side::Server, 2, length, length, rule),
+                share(Side::Client, 2, length + 32, length, rule),
+            ]
+        }
+        name if name.starts_with("OPAQUE-") => {
+            let rule = &opaque::rules::BAD_ELEMENT;
+            vec![
+                share(Side::Server, 1, 96, 32, rule),
+                share(Side::Server, 1, 32, 32, rule),
+                share(Side::Client, 1, opaque::KE2_LEN, 32, rule),
+                share(Side::Client, 1, 96, 32, rule),
+            ]
+        }
+        name if name.starts_with("SRP-") => {
+            let hash = if name.contains("512") { 64 } else { 32 };
+            let (group, rule) = (384, &srp::rules::SHARE_ZERO);
+            vec![
+                share(Side::Server, 2, group + hash, group, rule),
+                share(Side::Client, 1, group, group, rule),
+            ]
+        }
+        _ => vec![],
+    }
+}
+
+#[test]
+fn a_share_without_information_counts() {
+    for row in registry::all() {
+        let shares = shares(row);
+        assert!(
+            !shares.is_empty() || !row.properties().needs_binding || row.name().as_str().starts_with("SCRAM")
+        );
+        for Share { to, message, behind, length, rule } in shares {
+            let (guesses, now) = (one(), Instant::now());
+            let zero = |message: &mut Vec<u8>| {
+                let start = message.len() - behind;
+                message[start..start + length].fill(0);
+            };
+            let error = broken(row, to, guesses.reserve(ALICE, now).ok(), message, &zero);
+            assert!(error.is(rule), "{}: {error:?}", row.name());
+            assert!(counts(&guesses, now), "{}: {error:?}", row.name());
         }
     }
 }

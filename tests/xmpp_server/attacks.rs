@@ -6,7 +6,7 @@ use countersign::xmpp::client::Client;
 use countersign::xmpp::driver::Driver;
 use countersign::xmpp::server::{Attack, Report, Server};
 use countersign::xmpp::{Element, Profile, ibb, jingle, ns, session};
-use countersign::{Error, scram, tls};
+use countersign::{Error, Rule, cpace, opaque, sasl, scram, spake2plus, srp, tls};
 
 use crate::e2e::{ALICE, BOB, Pair, Setup, client_endpoint, named};
 use crate::support::*;
@@ -19,33 +19,71 @@ async fn attacked(attack: Attack, setup: &Setup) -> (Error, Error, Report) {
     (alice.unwrap_err(), bob.unwrap_err(), server.attack_report().unwrap())
 }
 
+/// A mechanism that is bound to the channel, and a setup for it.
+struct Case {
+    name: &'static str,
+    setup: Setup,
+}
+
+fn every_bound_mechanism() -> impl Iterator<Item = Case> {
+    registry::all().iter().filter(|row| row.properties().needs_binding).map(|row| {
+        let name = row.name().as_str();
+        Case { name, setup: Setup { policy: named(&[name]), ..Setup::default() } }
+    })
+}
+
+impl Case {
+    /// What is broken at the end that finds in the mechanism's proof that the two have not seen the same; the other is
+    /// told.
+    #[track_caller]
+    fn assert_unproven(&self, alice: &Error, bob: &Error) {
+        let (finder, rule, other, told) = match self.name {
+            name if name.starts_with("SRP-") => {
+                (bob, &srp::rules::WRONG_CLIENT_PROOF, alice, &sasl::rules::REFUSED_BY_PEER)
+            }
+            name => (alice, wrong_confirmation(name), bob, &session::rules::ABORTED_BY_PEER),
+        };
+        assert!(finder.is(rule), "{}: {finder:?}", self.name);
+        assert!(other.is(told), "{}: {other:?}", self.name);
+    }
+}
+
+fn wrong_confirmation(mechanism: &str) -> &'static Rule {
+    match mechanism {
+        name if name.starts_with("CPACE-") => &cpace::rules::WRONG_CONFIRMATION,
+        name if name.starts_with("SPAKE2P") => &spake2plus::rules::WRONG_CONFIRMATION,
+        name if name.starts_with("OPAQUE-") => &opaque::rules::WRONG_CONFIRMATION,
+        name if name.starts_with("SCRAM-") => &scram::rules::CONTEXT_MISMATCH,
+        other => panic!("{other} has no row here"),
+    }
+}
+
+#[tokio::test]
+async fn every_bound_mechanism_opens_a_session_when_the_server_is_honest() {
+    for Case { name, setup } in every_bound_mechanism() {
+        let server = server().await;
+        let pair = Pair::new(&server, &setup).await;
+        let (alice, bob) = pair.connected(&setup).await;
+        for end in [&alice, &bob] {
+            assert_eq!(end.established().mechanism.as_str(), name);
+        }
+    }
+}
+
 #[tokio::test]
 async fn the_relay_is_refused_by_both() {
-    let (alice, bob, report) = attacked(Attack::Relay, &Setup::default()).await;
-    // The fingerprints that Alice sent and saw are not those that Bob proves to have seen and sent.
-    assert!(alice.is(&scram::rules::CONTEXT_MISMATCH), "{alice:?}");
-    assert!(bob.is(&session::rules::ABORTED_BY_PEER), "{bob:?}");
-    // He was in the middle: he read both directions, and only the authentication gave him away.
-    assert!(report.read_from_initiator > 0 && report.read_from_responder > 0);
-    let login = b"<authenticate ";
-    assert!(report.sample.windows(login.len()).any(|window| window == login), "no login was read");
-    assert_eq!(report.edited, 2);
-}
-
-/// A setup for each mechanism that is bound to the channel.
-fn every_bound_mechanism() -> impl Iterator<Item = Setup> {
-    let bound = registry::all().iter().filter(|row| row.properties().needs_binding);
-    bound.map(|row| Setup { policy: named(&[row.name().as_str()]), ..Setup::default() })
-}
-
-#[tokio::test]
-async fn the_relay_is_refused_with_every_mechanism() {
-    for setup in every_bound_mechanism() {
-        let (alice, bob, report) = attacked(Attack::Relay, &setup).await;
+    for case in every_bound_mechanism() {
+        let (alice, bob, report) = attacked(Attack::Relay, &case.setup).await;
+        // The fingerprints that Alice sent and saw are not those that Bob proves to have seen and sent.
+        case.assert_unproven(&alice, &bob);
         for error in [alice, bob] {
-            assert_eq!(error.kind(), ErrorKind::AuthenticationFailed, "{error:?}");
+            assert_eq!(error.kind(), ErrorKind::AuthenticationFailed, "{}: {error:?}", case.name);
         }
+        // He was in the middle: he read both directions, and only the authentication gave him away.
         assert!(report.read_from_initiator > 0 && report.read_from_responder > 0);
+        let login = b"<authenticate ";
+        assert!(report.sample.windows(login.len()).any(|window| window == login), "no login was read");
+        assert_eq!(report.edited, 2);
     }
 }
 
@@ -96,7 +134,7 @@ async fn a_relay_who_shares_the_password_with_both_is_refused_by_both() {
     // He lets TLS alone, or the server ends it on both sides of him.
     for attack in [None, Some(Attack::Relay)] {
         let server = Server::bind(config().with_attack(attack)).await.unwrap();
-        for setup in every_bound_mechanism() {
+        for Case { setup, .. } in every_bound_mechanism() {
             // The stream inside is between Alice and Mallory for her, and between Mallory and Bob for him.
             for error in called_through_mallory(&server, &setup).await {
                 assert!(error.is(&session::rules::OTHER_ADDRESSES), "{error:?}");
@@ -107,46 +145,60 @@ async fn a_relay_who_shares_the_password_with_both_is_refused_by_both() {
 
 #[tokio::test]
 async fn the_strip_is_refused_by_both() {
-    let (alice, bob, report) = attacked(Attack::Strip, &Setup::default()).await;
-    assert!(bob.is(&jingle::rules::SECURITY_MISSING), "{bob:?}");
-    assert!(alice.is(&session::rules::SECURITY_REFUSED), "{alice:?}");
-    assert_eq!(report.edited, 1);
+    for Case { name, setup } in every_bound_mechanism() {
+        let (alice, bob, report) = attacked(Attack::Strip, &setup).await;
+        assert!(bob.is(&jingle::rules::SECURITY_MISSING), "{name}: {bob:?}");
+        assert!(alice.is(&session::rules::SECURITY_REFUSED), "{name}: {alice:?}");
+        assert_eq!(report.edited, 1);
+    }
+}
+
+/// Each mechanism with a weaker one behind it, for the server to leave alone on both lists.
+fn every_stronger_mechanism(profile: Profile) -> impl Iterator<Item = Case> {
+    const WEAKEST: &str = "SCRAM-SHA-1-PLUS";
+    every_bound_mechanism().filter(|case| case.name != WEAKEST).map(move |Case { name, setup }| Case {
+        name,
+        setup: Setup { policy: named(&[name, WEAKEST]), profile, ..setup },
+    })
 }
 
 #[tokio::test]
 async fn the_downgrade_is_refused_by_both() {
-    let setup = Setup { policy: named(&["SCRAM-SHA-256-PLUS", "SCRAM-SHA-1-PLUS"]), ..Setup::default() };
-    let (alice, bob, report) = attacked(Attack::Downgrade, &setup).await;
-    // Already what Bob offers in the tunnel is not what seemed to be his answer.
-    assert!(alice.is(&session::rules::OTHER_MECHANISMS), "{alice:?}");
-    assert!(bob.is(&session::rules::ABORTED_BY_PEER), "{bob:?}");
-    assert_eq!(report.edited, 2);
+    for Case { name, setup } in every_stronger_mechanism(Profile::Sasl2) {
+        let (alice, bob, report) = attacked(Attack::Downgrade, &setup).await;
+        // Already what Bob offers in the tunnel is not what seemed to be his answer.
+        assert!(alice.is(&session::rules::OTHER_MECHANISMS), "{name}: {alice:?}");
+        assert!(bob.is(&session::rules::ABORTED_BY_PEER), "{name}: {bob:?}");
+        assert_eq!(report.edited, 2);
+    }
 }
 
 #[tokio::test]
 async fn the_downgrade_is_found_in_the_proof_as_well() {
     // In RFC 6120 Alice takes the list inside as it is.
-    let policy = named(&["SCRAM-SHA-256-PLUS", "SCRAM-SHA-1-PLUS"]);
-    let setup = Setup { policy, profile: Profile::Sasl, ..Setup::default() };
-    let (alice, bob, _) = attacked(Attack::Downgrade, &setup).await;
-    assert!(alice.is(&scram::rules::CONTEXT_MISMATCH), "{alice:?}");
-    assert!(bob.is(&session::rules::ABORTED_BY_PEER), "{bob:?}");
+    for case in every_stronger_mechanism(Profile::Sasl) {
+        let (alice, bob, report) = attacked(Attack::Downgrade, &case.setup).await;
+        case.assert_unproven(&alice, &bob);
+        assert_eq!(report.edited, 2);
+    }
 }
 
 #[tokio::test]
 async fn the_replay_is_refused_by_both() {
-    let (alice, bob, report) = attacked(Attack::Replay, &Setup::default()).await;
-    for error in [alice, bob] {
-        assert!(error.is(&ibb::rules::SEQ_USED), "{error:?}");
+    for Case { name, setup } in every_bound_mechanism() {
+        let (alice, bob, report) = attacked(Attack::Replay, &setup).await;
+        for error in [alice, bob] {
+            assert!(error.is(&ibb::rules::SEQ_USED), "{name}: {error:?}");
+        }
+        assert!(report.edited > 0);
     }
-    assert!(report.edited > 0);
 }
 
 /// What both ends find when the server turns on them in the middle of a transfer.
-async fn attacked_later(attack: Attack) -> (Error, Error, Report) {
-    let (server, setup) = (Server::bind(config().with_attack(Some(attack))).await.unwrap(), Setup::default());
-    let pair = Pair::new(&server, &setup).await;
-    let (mut alice, mut bob) = pair.connected(&setup).await;
+async fn attacked_later(attack: Attack, setup: &Setup) -> ([Error; 2], Report) {
+    let server = Server::bind(config().with_attack(Some(attack))).await.unwrap();
+    let pair = Pair::new(&server, setup).await;
+    let (mut alice, mut bob) = pair.connected(setup).await;
     let octets = vec![7; 100 * 4096];
     let reading = async {
         loop {
@@ -163,23 +215,27 @@ async fn attacked_later(attack: Attack) -> (Error, Error, Report) {
         alice.read_bytes().await.unwrap_err()
     };
     let (bob, alice) = guard(async { tokio::join!(reading, writing) }).await;
-    (alice, bob, server.attack_report().unwrap())
+    ([alice, bob], server.attack_report().unwrap())
 }
 
 #[tokio::test]
 async fn corruption_is_noticed_by_both() {
-    let (alice, bob, report) = attacked_later(Attack::Corrupt).await;
-    for error in [alice, bob] {
-        assert!(error.is(&tls::rules::HANDSHAKE), "{error:?}");
+    for Case { name, setup } in every_bound_mechanism() {
+        let (ends, report) = attacked_later(Attack::Corrupt, &setup).await;
+        for error in ends {
+            assert!(error.is(&tls::rules::HANDSHAKE), "{name}: {error:?}");
+        }
+        assert!(report.edited > 0);
     }
-    assert!(report.edited > 0);
 }
 
 #[tokio::test]
 async fn the_cut_is_noticed_by_both() {
-    let (alice, bob, report) = attacked_later(Attack::Cut).await;
-    for error in [alice, bob] {
-        assert!(error.is(&session::rules::CUT_SHORT), "{error:?}");
+    for Case { name, setup } in every_bound_mechanism() {
+        let (ends, report) = attacked_later(Attack::Cut, &setup).await;
+        for error in ends {
+            assert!(error.is(&session::rules::CUT_SHORT), "{name}: {error:?}");
+        }
+        assert!(report.edited > 0);
     }
-    assert!(report.edited > 0);
 }

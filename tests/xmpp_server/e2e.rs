@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use countersign::ksf::Ksf;
 use countersign::prep::Preparation;
 use countersign::registry::SharedPassword;
 use countersign::sasl::{Floor, Policy};
@@ -71,7 +72,7 @@ impl Setup {
             let (authcid, secret) = (peer.to_bare().to_string(), Password::new(setup.secret));
             let store =
                 SharedPassword::new(&authcid, secret, Preparation::default(), countersign::system_rng());
-            let store = Arc::new(store.ok()?.with_scram_iterations(4096));
+            let store = Arc::new(store.ok()?.with_scram_iterations(4096).with_ksf(Ksf::CHEAPEST));
             let config = ResponderConfig::new(own.clone(), store)
                 .with_policy(setup.policy.clone())
                 .with_limits(setup.limits.clone());

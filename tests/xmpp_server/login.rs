@@ -1,5 +1,17 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+use base64ct::{Base64, Encoding};
+use countersign::error::Result;
+use countersign::guess::{GuessLimits, Guesses, PEER_GUESSES, PEER_WINDOW};
+use countersign::mechanism::MechanismName;
+use countersign::registry::{Credential, CredentialStore, MemoryStore};
+use countersign::secret::SecretBytes;
 use countersign::xmpp::client::rules;
-use countersign::xmpp::server::{LABEL, LOGIN_ATTEMPTS, Server, rules as server_rules};
+use countersign::xmpp::server::{
+    Config, LABEL, LOGIN_ATTEMPTS, LOGIN_GUESSES, Server, rules as server_rules,
+};
 
 use crate::support::*;
 
@@ -78,6 +90,139 @@ async fn login_attempts_are_counted() {
     }
     raw.expect_end("policy-violation").await;
     assert_eq!(server.statistics().logins_refused, u64::from(LOGIN_ATTEMPTS));
+}
+
+/// What a refused login is told.
+async fn refusal(server: &Server, jid: &str, password: &str) -> String {
+    let error = try_login(server, account(jid, password)).await.err().unwrap();
+    assert!(error.is(&rules::LOGIN_REFUSED), "{error:?}");
+    error.subject().unwrap().to_owned()
+}
+
+const LATER: &str = "temporary-auth-failure";
+
+/// Guesses wrong, each time on a connection of its own.
+async fn guess_wrong(server: &Server, times: usize) {
+    for _ in 0..times {
+        assert_eq!(refusal(server, "alice@home.example", "wrong").await, "not-authorized");
+    }
+}
+
+#[tokio::test]
+async fn another_connection_does_not_begin_to_count_again() {
+    let server = server().await;
+    guess_wrong(&server, PEER_GUESSES).await;
+    for password in [PASSWORD, "wrong"] {
+        assert_eq!(refusal(&server, "alice@home.example", password).await, LATER);
+    }
+    login(&server, "bob@home.example").await;
+}
+
+#[tokio::test]
+async fn one_guess_less_leaves_the_account_open() {
+    let server = server().await;
+    guess_wrong(&server, PEER_GUESSES - 1).await;
+    // The right password costs nothing, and forgives nothing.
+    for _ in 0..=PEER_GUESSES {
+        login(&server, "alice@home.example").await;
+    }
+    guess_wrong(&server, 1).await;
+    assert_eq!(refusal(&server, "alice@home.example", PASSWORD).await, LATER);
+}
+
+#[tokio::test]
+async fn after_the_window_the_account_is_open_again() {
+    let server = server().await;
+    guess_wrong(&server, PEER_GUESSES).await;
+    tokio::time::pause();
+    tokio::time::advance(PEER_WINDOW).await;
+    tokio::time::resume();
+    login(&server, "alice@home.example").await;
+}
+
+#[tokio::test]
+async fn unknown_accounts_are_counted_alike() {
+    let server = server().await;
+    for _ in 0..PEER_GUESSES {
+        assert_eq!(refusal(&server, "nobody@home.example", PASSWORD).await, "not-authorized");
+    }
+    assert_eq!(refusal(&server, "nobody@home.example", PASSWORD).await, LATER);
+}
+
+/// Accounts that count how often they are asked.
+struct Asked(MemoryStore, AtomicUsize);
+
+impl CredentialStore for Asked {
+    fn lookup(&self, mechanism: &MechanismName, authcid: &str) -> Result<Option<Credential>> {
+        self.1.fetch_add(1, Ordering::Relaxed);
+        self.0.lookup(mechanism, authcid)
+    }
+
+    fn simulation_seed(&self) -> &SecretBytes {
+        self.0.simulation_seed()
+    }
+}
+
+#[tokio::test]
+async fn above_the_limit_no_record_is_looked_up() {
+    let asked = Arc::new(Asked(accounts(), AtomicUsize::new(0)));
+    let guesses = Guesses::in_memory(GuessLimits::default().with_per_peer(1, PEER_WINDOW));
+    let config = Config::new(DOMAIN, asked.clone()).with_guesses(guesses.clone());
+    let server = Server::bind(config).await.unwrap();
+    login(&server, "alice@home.example").await;
+    assert_eq!(asked.1.load(Ordering::Relaxed), 1);
+    drop(guesses.reserve("alice@home.example", Instant::now()).unwrap());
+    assert_eq!(refusal(&server, "alice@home.example", PASSWORD).await, LATER);
+    assert_eq!(asked.1.load(Ordering::Relaxed), 1);
+}
+
+/// Begins a login under this name, and says something else than a proof.
+async fn guess_raw(server: &Server, name: &str) {
+    let mut raw = Raw::open(server.local_addr()).await;
+    raw.send(HEADER).await;
+    raw.send(&begin(name)).await;
+    raw.expect("<challenge ").await;
+    raw.send("<response xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>eA==</response>").await;
+    raw.expect("<failure ").await;
+}
+
+fn begin(name: &str) -> String {
+    let first = Base64::encode_string(format!("n,,n={name},r=bad").as_bytes());
+    format!("<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='SCRAM-SHA-256'>{first}</auth>")
+}
+
+#[tokio::test]
+async fn all_accounts_together_are_limited() {
+    let server = server().await;
+    for n in 1..LOGIN_GUESSES {
+        guess_raw(&server, &format!("nobody{n}")).await;
+    }
+    login(&server, "alice@home.example").await;
+    guess_raw(&server, "nobody").await;
+    assert_eq!(refusal(&server, "alice@home.example", PASSWORD).await, LATER);
+}
+
+#[tokio::test]
+async fn all_spellings_of_a_name_are_one_account() {
+    let server = server().await;
+    for name in ["Alice", "aLice", "alIce", "aliCe", "alicE"] {
+        guess_raw(&server, name).await;
+    }
+    assert_eq!(refusal(&server, "alice@home.example", PASSWORD).await, LATER);
+}
+
+#[tokio::test]
+async fn a_login_that_ends_before_the_proof_costs_nothing() {
+    let server = server().await;
+    for _ in 0..=PEER_GUESSES {
+        let mut raw = Raw::open(server.local_addr()).await;
+        raw.send(HEADER).await;
+        raw.send(&begin("alice")).await;
+        raw.expect("<challenge ").await;
+        raw.send("<abort xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>").await;
+        raw.expect("<aborted").await;
+    }
+    login(&server, "alice@home.example").await;
 }
 
 #[tokio::test]

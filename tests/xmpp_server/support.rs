@@ -29,8 +29,12 @@ pub(crate) async fn guard<T>(work: impl Future<Output = T>) -> T {
     tokio::time::timeout(GUARD, work).await.expect("the test hangs")
 }
 
-/// Alice, Bob and Mallory have accounts.
 pub(crate) fn config() -> Config {
+    Config::new(DOMAIN, Arc::new(accounts()))
+}
+
+/// Alice, Bob and Mallory have accounts.
+pub(crate) fn accounts() -> MemoryStore {
     let rng = &mut countersign::system_rng();
     let mechanism = MechanismName::from_static("SCRAM-SHA-256");
     let mut accounts = MemoryStore::new(rng).with_simulated_iterations(ITERATIONS);
@@ -46,7 +50,7 @@ pub(crate) fn config() -> Config {
         .unwrap();
         accounts.insert(&mechanism, user, Credential::Scram(record)).unwrap();
     }
-    Config::new(DOMAIN, Arc::new(accounts))
+    accounts
 }
 
 pub(crate) async fn server() -> Server {

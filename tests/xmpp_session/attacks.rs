@@ -1,6 +1,9 @@
 //! Servers that edit, and peers that cheat.
 
-use countersign::mechanism::Side;
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use countersign::mechanism::{MechanismName, Side};
 use countersign::secret::Password;
 use countersign::tls::Fingerprint;
 use countersign::xmpp::session::rules;
@@ -12,11 +15,16 @@ use countersign::{sasl, scram};
 use crate::kit::*;
 
 /// Replaces a text in the stanzas of one side.
-fn replacing(from: From, old: &'static str, new: &'static str) -> impl FnMut(From, Element) -> Vec<Element> {
+pub fn replacing(
+    from: From,
+    old: impl Into<String>,
+    new: &'static str,
+) -> impl FnMut(From, Element) -> Vec<Element> {
+    let old = old.into();
     move |sender, stanza| {
         let text = String::from_utf8(stream::to_octets(&stanza).unwrap()).unwrap();
         if sender == from && !text.contains("<data") {
-            vec![xml(&text.replace(old, new))]
+            vec![xml(&text.replace(&old, new))]
         } else {
             vec![stanza]
         }
@@ -69,6 +77,41 @@ fn an_unknown_user_looks_like_a_wrong_password() {
         "< data 2 D <failure xmlns='urn:xmpp:sasl:2'><not-authorized xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>\
          </failure> D </stream:stream> C"
     );
+}
+
+/// A run in which `account` is the only one that Bob knows: the pair, and the sender and size of each stanza.
+fn sized(mechanism: &MechanismName, password: &str, account: &str) -> (Pair, Vec<(From, usize)>) {
+    let policy = || sasl::Policy::named([mechanism.clone()]);
+    let alice = InitiatorConfig::new(jid(ALICE), jid(BOB), Password::new(password)).with_policy(policy());
+    let bob = ResponderConfig::new(jid(BOB), store(account)).with_policy(policy());
+    let sizes = Rc::new(RefCell::new(vec![]));
+    let seen = sizes.clone();
+    let mut pair = Pair::with(alice, bob, plain).edited(move |sender, stanza| {
+        seen.borrow_mut().push((sender, stream::to_octets(&stanza).unwrap().len()));
+        vec![stanza]
+    });
+    pair.run();
+    (pair, sizes.take())
+}
+
+#[test]
+fn an_unknown_user_looks_like_a_wrong_password_in_every_pake() {
+    for mechanism in pakes() {
+        let (unknown, sizes) = sized(mechanism, PASSWORD, "carol@atlanta.example");
+        let (wrong, expected) = sized(mechanism, "wrong", "alice@atlanta.example");
+        assert_eq!(sizes, expected, "{mechanism}");
+        // What the mechanism says is left out there; all around it is the same.
+        assert_eq!(unknown.log, wrong.log, "{mechanism}");
+        for pair in [unknown, wrong] {
+            pair.confirmation_failed(mechanism);
+        }
+        let (pair, sizes) = sized(mechanism, PASSWORD, "alice@atlanta.example");
+        assert!(
+            pair.events.iter().all(|events| matches!(events[..], [Event::Established(_)])),
+            "{mechanism}"
+        );
+        assert_ne!(sizes, expected, "{mechanism}");
+    }
 }
 
 #[test]

@@ -1,15 +1,22 @@
 //! Online guesses that are counted over whole sessions.
 
+use std::convert::Infallible;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use countersign::error::{Error, Rule};
 use countersign::guess::{self, GuessLimits, Guesses, OVERALL_WINDOW, PEER_GUESSES, PEER_WINDOW};
-use countersign::mechanism::Side;
-use countersign::registry;
+use countersign::ksf::Ksf;
+use countersign::mechanism::{MechanismName, Side};
+use countersign::registry::{self, Credential, CredentialStore, SharedPassword};
 use countersign::sasl::{self, Policy};
-use countersign::secret::Password;
+use countersign::secret::{Password, SecretBytes};
 use countersign::xmpp::session::rules;
-use countersign::xmpp::{Acceptance, Event, FullJid, Host, HostEvent, InitiatorConfig, Session};
+use countersign::xmpp::{
+    Acceptance, Event, FullJid, Host, HostEvent, InitiatorConfig, Profile, ResponderConfig, Session,
+};
+use rand_core::{CryptoRng, TryCryptoRng, TryRng};
 
 use crate::kit::*;
 
@@ -159,11 +166,14 @@ fn the_initiator_counts_the_responders_guesses() {
     pair.bob_failed(&rules::SECURITY_REFUSED);
 }
 
-/// Opens a session from a host to another, and gives the events of the second.
-fn call(alice: &mut Host, bob: &mut Host, password: &str, seed: u8) -> Vec<HostEvent> {
+/// Opens a session from a host to another, and gives the events of both.
+fn connect(
+    [alice, bob]: [&mut Host; 2],
+    config: InitiatorConfig,
+    rng: impl CryptoRng + Send + 'static,
+) -> [Vec<HostEvent>; 2] {
     let now = Instant::now();
-    let config = self::alice(password);
-    alice.add(Session::initiate(config, plain(Side::Client), Box::new(CountingRng(seed)), now).unwrap());
+    alice.add(Session::initiate(config, plain(Side::Client), Box::new(rng), now).unwrap());
     loop {
         if let Some(stanza) = alice.poll_stanza() {
             bob.handle(&stanza, now);
@@ -173,8 +183,13 @@ fn call(alice: &mut Host, bob: &mut Host, password: &str, seed: u8) -> Vec<HostE
             break;
         }
     }
-    while alice.poll_event().is_some() {}
-    std::iter::from_fn(|| bob.poll_event()).collect()
+    [alice, bob].map(|host| std::iter::from_fn(|| host.poll_event()).collect())
+}
+
+/// As [`connect`], with what the second host found out.
+fn call(alice: &mut Host, bob: &mut Host, password: &str, seed: u8) -> Vec<HostEvent> {
+    let [_, events] = connect([alice, bob], self::alice(password), CountingRng(seed));
+    events
 }
 
 fn failed_with(events: &[HostEvent], rule: &Rule) -> bool {
@@ -220,4 +235,160 @@ fn the_responder_tells_what_it_would_never_take() {
     pair.run();
     let [Event::Established(bob)] = &pair.events[1][..] else { panic!("{:?}", pair.events[1]) };
     assert_eq!(bob.refused, [(name("SCRAM-SHA-1-PLUS"), "not on our list")]);
+}
+
+/// Random octets that tell how many were drawn at a time.
+struct Drawn(CountingRng, Arc<Mutex<Vec<usize>>>);
+
+impl Drawn {
+    fn new() -> (Self, Arc<Mutex<Vec<usize>>>) {
+        let drawn = Arc::default();
+        (Self(CountingRng(0), Arc::clone(&drawn)), drawn)
+    }
+}
+
+impl TryRng for Drawn {
+    type Error = Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+        self.1.lock().unwrap().push(4);
+        self.0.try_next_u32()
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+        self.1.lock().unwrap().push(8);
+        self.0.try_next_u64()
+    }
+
+    fn try_fill_bytes(&mut self, octets: &mut [u8]) -> Result<(), Infallible> {
+        self.1.lock().unwrap().push(octets.len());
+        self.0.try_fill_bytes(octets)
+    }
+}
+
+impl TryCryptoRng for Drawn {}
+
+/// A store that counts what is asked of it.
+struct Asked(Arc<SharedPassword>, AtomicUsize);
+
+impl Asked {
+    fn new() -> Arc<Self> {
+        Arc::new(Self(store("alice@atlanta.example"), AtomicUsize::new(0)))
+    }
+
+    fn times(&self) -> usize {
+        self.1.load(Ordering::Relaxed)
+    }
+}
+
+impl CredentialStore for Asked {
+    fn lookup(&self, mechanism: &MechanismName, authcid: &str) -> Result<Option<Credential>, Error> {
+        self.1.fetch_add(1, Ordering::Relaxed);
+        self.0.lookup(mechanism, authcid)
+    }
+
+    fn simulation_seed(&self) -> &SecretBytes {
+        self.1.fetch_add(1, Ordering::Relaxed);
+        self.0.simulation_seed()
+    }
+
+    fn simulated_iterations(&self, mechanism: &MechanismName) -> Option<u32> {
+        self.1.fetch_add(1, Ordering::Relaxed);
+        self.0.simulated_iterations(mechanism)
+    }
+
+    fn simulated_ksf(&self, mechanism: &MechanismName) -> Option<Ksf> {
+        self.1.fetch_add(1, Ordering::Relaxed);
+        self.0.simulated_ksf(mechanism)
+    }
+}
+
+/// What came of a session, and what was drawn and asked for it.
+struct Trace {
+    events: [Vec<HostEvent>; 2],
+    drawn: [Vec<usize>; 2],
+    asked: usize,
+}
+
+/// Runs a session between hosts, in which each side counts.
+fn traced(mechanism: &MechanismName, profile: Profile, [alices, bobs]: [&Guesses; 2]) -> Trace {
+    let only = Policy::named([mechanism.clone()]);
+    let (store, (draws, bobs_drawn)) = (Asked::new(), Drawn::new());
+    let bob = ResponderConfig::new(jid(BOB), store.clone());
+    let bob = bob.with_policy(only.clone()).with_guesses(bobs.clone());
+    let rng = Mutex::new(Some(draws));
+    let gate = move |_: &FullJid| {
+        let rng = Box::new(rng.lock().unwrap().take()?);
+        Some(Acceptance { config: bob.clone(), endpoint: plain(Side::Server), rng })
+    };
+    let (mut a, mut b) = (Host::new(jid(ALICE), None), Host::new(jid(BOB), Some(Box::new(gate))));
+    let config = alice(PASSWORD).with_policy(only).with_profile(profile).with_guesses(alices.clone());
+    let (draws, alices_drawn) = Drawn::new();
+    let events = connect([&mut a, &mut b], config, draws);
+    let drawn = [alices_drawn, bobs_drawn].map(|drawn| drawn.lock().unwrap().clone());
+    Trace { events, drawn, asked: store.times() }
+}
+
+/// The identifiers of a session and of its bytestream, and that of the responder's stream.
+const IDENTIFIERS: [&[usize]; 2] = [&[16, 16], &[16]];
+
+fn every_bound_mechanism() -> impl Iterator<Item = &'static MechanismName> {
+    registry::all().iter().filter(|row| row.properties().needs_binding).map(registry::Registered::name)
+}
+
+/// The error of a host whose limit was reached.
+fn limited(events: &[HostEvent]) -> &Error {
+    match events.last() {
+        Some(HostEvent::Session(_, Event::Failed(error))) if error.is(&guess::rules::PEER_LIMIT) => error,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn full(peer: &str) -> Guesses {
+    let guesses = Guesses::in_memory(GuessLimits::default().with_per_peer(1, PEER_WINDOW));
+    drop(guesses.reserve(peer, Instant::now()).unwrap());
+    guesses
+}
+
+#[test]
+fn below_the_limit_the_mechanism_draws_and_asks() {
+    for mechanism in every_bound_mechanism() {
+        for profile in [Profile::Sasl, Profile::Sasl2] {
+            let Trace { events, drawn, asked } = traced(mechanism, profile, [&guesses(), &guesses()]);
+            for events in &events {
+                let established = matches!(events[..], [.., HostEvent::Session(_, Event::Established(_))]);
+                assert!(established, "{mechanism}: {events:?}");
+            }
+            for (drawn, identifiers) in drawn.iter().zip(IDENTIFIERS) {
+                assert!(drawn.starts_with(identifiers) && drawn.len() > identifiers.len(), "{mechanism}");
+            }
+            assert!(asked > 0, "{mechanism}");
+        }
+    }
+}
+
+#[test]
+fn above_the_limit_the_responder_refuses_before_it_draws_or_asks() {
+    for mechanism in every_bound_mechanism() {
+        for profile in [Profile::Sasl, Profile::Sasl2] {
+            let full = full("alice@atlanta.example");
+            let Trace { events, drawn, asked } = traced(mechanism, profile, [&guesses(), &full]);
+            let wait = limited(&events[1]).retry_after().unwrap();
+            assert!(Duration::ZERO < wait && wait <= PEER_WINDOW, "{mechanism}: {wait:?}");
+            assert_eq!((&drawn[1][..], asked), (IDENTIFIERS[1], 0), "{mechanism}");
+        }
+    }
+}
+
+#[test]
+fn above_the_limit_the_initiator_stops_before_it_draws() {
+    for mechanism in every_bound_mechanism() {
+        for profile in [Profile::Sasl, Profile::Sasl2] {
+            let full = full("bob@biloxi.example");
+            let Trace { events, drawn, asked } = traced(mechanism, profile, [&full, &guesses()]);
+            let wait = limited(&events[0]).retry_after().unwrap();
+            assert!(Duration::ZERO < wait && wait <= PEER_WINDOW, "{mechanism}: {wait:?}");
+            assert_eq!((&drawn[0][..], asked), (IDENTIFIERS[0], 0), "{mechanism}");
+        }
+    }
 }

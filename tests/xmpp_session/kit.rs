@@ -8,15 +8,18 @@ use std::time::{Duration, Instant};
 
 use base64ct::{Base64, Encoding};
 use countersign::error::{Error, Result, Rule};
+use countersign::ksf::Ksf;
 use countersign::mechanism::{MechanismName, Side};
 use countersign::prep::Preparation;
-use countersign::registry::SharedPassword;
-use countersign::sasl::Policy;
+use countersign::registry::{self, SharedPassword};
+use countersign::sasl::{self, Policy};
 use countersign::secret::Password;
 use countersign::tls::{self, Endpoint, Negotiated, certificate};
+use countersign::xmpp::session::rules;
 use countersign::xmpp::{
     Element, Event, FullJid, InitiatorConfig, Limits, Profile, ResponderConfig, Session, disco, ns, stream,
 };
+use countersign::{cpace, opaque, spake2plus, srp};
 use rand_core::{TryCryptoRng, TryRng};
 
 pub const ALICE: &str = "alice@atlanta.example/lap";
@@ -209,7 +212,7 @@ pub fn policy() -> Policy {
 pub fn store(authcid: &str) -> Arc<SharedPassword> {
     let password = Password::new(PASSWORD);
     let store = SharedPassword::new(authcid, password, Preparation::SaslPrep, CountingRng(99)).unwrap();
-    Arc::new(store.with_scram_iterations(4096))
+    Arc::new(store.with_scram_iterations(4096).with_ksf(Ksf::CHEAPEST))
 }
 
 pub fn alice_config() -> InitiatorConfig {
@@ -218,6 +221,26 @@ pub fn alice_config() -> InitiatorConfig {
 
 pub fn bob_config() -> ResponderConfig {
     ResponderConfig::new(jid(BOB), store("alice@atlanta.example")).with_policy(policy())
+}
+
+/// Every PAKE that runs in the tunnel.
+pub fn pakes() -> impl Iterator<Item = &'static MechanismName> {
+    // SCRAM's messages hold the context besides the proof; it has tests of its own.
+    registry::all()
+        .iter()
+        .filter(|row| row.properties().needs_binding && !row.name().as_str().starts_with("SCRAM"))
+        .map(|row| row.name())
+}
+
+/// Whose turn it is in a PAKE to find out that the ends do not agree, and the rule that is broken then.
+fn confirmation(mechanism: &MechanismName) -> (From, &'static Rule) {
+    match mechanism.as_str() {
+        name if name.starts_with("CPACE-") => (From::Alice, &cpace::rules::WRONG_CONFIRMATION),
+        name if name.starts_with("SPAKE2P") => (From::Alice, &spake2plus::rules::WRONG_CONFIRMATION),
+        name if name.starts_with("OPAQUE-") => (From::Alice, &opaque::rules::WRONG_CONFIRMATION),
+        name if name.starts_with("SRP-") => (From::Bob, &srp::rules::WRONG_CLIENT_PROOF),
+        other => panic!("{other} has no row here"),
+    }
 }
 
 /// Who sends.
@@ -384,6 +407,20 @@ impl Pair {
     pub fn bob_failed(&self, rule: &'static Rule) {
         failed(&self.events[1], rule);
         assert!(self.bob.as_ref().unwrap().has_ended());
+    }
+
+    /// The confirmation of this PAKE has failed at the end whose turn it was, which told the other.
+    pub fn confirmation_failed(&self, mechanism: &MechanismName) {
+        match confirmation(mechanism) {
+            (From::Alice, rule) => {
+                self.alice_failed(rule);
+                self.bob_failed(&rules::ABORTED_BY_PEER);
+            }
+            (From::Bob, rule) => {
+                self.bob_failed(rule);
+                self.alice_failed(&sasl::rules::REFUSED_BY_PEER);
+            }
+        }
     }
 
     /// The reasons in all session-terminate stanzas, as `> success`.

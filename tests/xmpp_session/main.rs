@@ -14,6 +14,7 @@ mod idle;
 mod in_tls;
 mod kit;
 mod net;
+mod offers;
 #[cfg(feature = "dictionary")]
 mod recordings;
 mod robustness;

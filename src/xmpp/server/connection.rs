@@ -2,19 +2,20 @@
 
 use std::sync::Arc;
 
-use jid::{BareJid, FullJid, NodePart};
+use jid::{BareJid, FullJid};
 use minidom::Element;
 use tokio::io::{AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
+use super::guesses::{self, Counting};
 use super::replies::{self, Refusal};
 use super::router::{Counters, NoSeat, Router, Waiting, queue};
 use super::{Shared, fresh_name, rules};
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
-use crate::mechanism::Outcome;
+use crate::mechanism::{MechanismName, Outcome};
 use crate::registry::{self, ServerSetup};
 use crate::sasl::{Condition, ServerExchange, ServerStep};
 use crate::xmpp::ns;
@@ -222,15 +223,8 @@ impl Connection {
         if !self.shared.mechanisms.contains(&mechanism) {
             return Ok(Err(Condition::InvalidMechanism));
         }
-        let setup = ServerSetup {
-            credentials: self.shared.accounts.clone(),
-            binding: None,
-            context: Context::new().with_mechanisms(self.shared.mechanisms.iter().cloned()),
-        };
-        let started = registry::find(&mechanism)
-            .and_then(|row| row.server(setup, &mut crate::system_rng()))
-            .and_then(|mechanism| ServerExchange::start(mechanism, initial.as_deref()));
-        let (mut exchange, mut step) = match started {
+        let started = self.start(&mechanism, initial.as_deref());
+        let (counting, mut exchange, mut step) = match started {
             Ok(started) => started,
             Err(error) => return Ok(Err(Condition::of(&error))),
         };
@@ -238,6 +232,7 @@ impl Connection {
             let challenge = match step {
                 ServerStep::Challenge(challenge) => challenge,
                 ServerStep::Success(additional, outcome) => {
+                    counting.confirmed(&outcome);
                     let Some(account) = self.account(&outcome) else {
                         return Ok(Err(Condition::InvalidAuthzid));
                     };
@@ -252,6 +247,7 @@ impl Connection {
                 Ok(_) => return Ok(Err(Condition::MalformedRequest)),
                 Err(condition) => return Ok(Err(condition)),
             };
+            counting.answer();
             step = match exchange.response(&response) {
                 Ok(step) => step,
                 Err(error) => return Ok(Err(Condition::of(&error))),
@@ -259,10 +255,30 @@ impl Connection {
         }
     }
 
+    /// Begins with a mechanism, which counts a guess when it knows whose.
+    fn start(
+        &self,
+        mechanism: &MechanismName,
+        initial: Option<&[u8]>,
+    ) -> Result<(Arc<Counting>, ServerExchange, ServerStep)> {
+        let Shared { accounts, guesses, router, mechanisms, .. } = &*self.shared;
+        let row = registry::find(mechanism)?;
+        let domain = router.domain().clone();
+        let first_test = row.properties().server_test;
+        let counting = Arc::new(Counting::new(accounts.clone(), guesses.clone(), domain, first_test));
+        let setup = ServerSetup {
+            credentials: counting.clone(),
+            binding: None,
+            context: Context::new().with_mechanisms(mechanisms.iter().cloned()),
+        };
+        let mechanism = row.server(setup, &mut crate::system_rng())?;
+        let (exchange, step) = ServerExchange::start(mechanism, initial)?;
+        Ok((counting, exchange, step))
+    }
+
     /// The account that was proven; nobody may act for another one here.
     fn account(&self, outcome: &Outcome) -> Option<BareJid> {
-        let node = NodePart::new(outcome.authcid()).ok()?.into_owned();
-        let account = BareJid::from_parts(Some(&node), self.shared.router.domain().domain());
+        let account = guesses::account(outcome.authcid(), self.shared.router.domain())?;
         match outcome.authzid() {
             Some(authzid) if authzid != account.as_str() => None,
             _ => Some(account),

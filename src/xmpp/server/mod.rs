@@ -81,11 +81,13 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::error::{Error, ErrorKind, Result, Rule};
+use crate::guess::{GuessLimits, Guesses, OVERALL_WINDOW};
 use crate::mechanism::MechanismName;
 use crate::registry::{self, CredentialStore};
 
 pub mod attack;
 mod connection;
+mod guesses;
 mod proxy;
 mod replies;
 mod router;
@@ -111,6 +113,11 @@ pub const CONNECTIONS_MAX: usize = 64;
 
 /// Refused logins after which a stream ends (RFC 6120 section 6.4.5 wants two to five).
 pub const LOGIN_ATTEMPTS: u32 = 3;
+
+/// Wrong passwords that all accounts together may take in [`OVERALL_WINDOW`](crate::guess::OVERALL_WINDOW). Each
+/// login counts while it runs, so it is more than [`CONNECTIONS_MAX`]. One account may take
+/// [`PEER_GUESSES`](crate::guess::PEER_GUESSES).
+pub const LOGIN_GUESSES: usize = 256;
 
 /// From the first octet to the bound resource.
 pub const LOGIN_TIMEOUT: Duration = Duration::from_secs(30);
@@ -246,6 +253,7 @@ pub struct Config {
     proxy_address: Option<SocketAddr>,
     beyond_loopback: bool,
     limits: Limits,
+    guesses: Guesses,
     attack: Option<Attack>,
 }
 
@@ -262,6 +270,7 @@ impl Config {
             proxy_address: None,
             beyond_loopback: false,
             limits: Limits::default(),
+            guesses: Guesses::in_memory(GuessLimits::default().with_overall(LOGIN_GUESSES, OVERALL_WINDOW)),
             attack: None,
         }
     }
@@ -305,6 +314,18 @@ impl Config {
         self
     }
 
+    /// Sets what counts wrong passwords, under the bare JID of the account: in memory unless told otherwise, by account as
+    /// [`GuessLimits`] begins and [`LOGIN_GUESSES`] for all. Above a limit each login is refused with
+    /// `<temporary-auth-failure/>`, on whatever connection, before anything is computed for it.
+    ///
+    /// # Security
+    /// Whoever can reach the server can keep the user of an account out, by guesses under its name.
+    #[must_use]
+    pub fn with_guesses(mut self, guesses: Guesses) -> Self {
+        self.guesses = guesses;
+        self
+    }
+
     /// Turns the server against the end-to-end sessions that pass through it.
     #[must_use]
     pub fn with_attack(mut self, attack: Option<Attack>) -> Self {
@@ -318,6 +339,7 @@ struct Shared {
     router: Arc<Router>,
     accounts: Arc<dyn CredentialStore>,
     mechanisms: Vec<MechanismName>,
+    guesses: Guesses,
     limits: Limits,
 }
 
@@ -369,6 +391,7 @@ impl Server {
             router: router.clone(),
             accounts: config.accounts,
             mechanisms: config.mechanisms,
+            guesses: config.guesses,
             limits: config.limits,
         });
         let (shutdown, down) = watch::channel(false);

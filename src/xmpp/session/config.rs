@@ -180,6 +180,9 @@ pub struct ResponderConfig {
 
 impl ResponderConfig {
     /// The own address, and where the records are. The initiator authenticates as its bare JID.
+    ///
+    /// # Security
+    /// Online guesses are not counted by this alone: see [`ResponderConfig::with_guesses`].
     #[must_use]
     pub fn new(own: FullJid, credentials: Arc<dyn CredentialStore>) -> Self {
         Self {
@@ -228,7 +231,8 @@ impl ResponderConfig {
         self
     }
 
-    /// Counts online guesses here, under the initiator's bare JID. Share one counter among all sessions of an account.
+    /// Counts online guesses here, under the initiator's bare JID; without it there is no counter. Share one among all
+    /// sessions of an account.
     ///
     /// # Security
     /// A [`Host`](crate::xmpp::Host) puts in its own counter where none was set, which ends with the connection. A
