@@ -56,7 +56,7 @@ impl opaque_ke::ksf::Ksf for Cheapest {
     fn hash<L: ArrayLength<u8>>(
         &self,
         input: GenericArray<u8, L>,
-    ) -> std::result::Result<GenericArray<u8, L>, opaque_ke::errors::InternalError> {
+    ) -> Result<GenericArray<u8, L>, opaque_ke::errors::InternalError> {
         let mut output = GenericArray::default();
         let params = argon2::Params::new(8, 1, 1, Some(output.len())).unwrap();
         argon2::Argon2::new(argon2::Algorithm::Argon2id, argon2::Version::V0x13, params)
