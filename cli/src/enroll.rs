@@ -37,7 +37,8 @@ pub(crate) struct Args {
     /// SCRAM's iteration count, in place of the hash's default
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(i64::from(ITERATIONS_MIN)..=i64::from(ITERATIONS_MAX)))]
     iterations: Option<u32>,
-    /// The password hash of SPAKE2+, OPAQUE and SRP-…-PLUS: argon2id:KIB,PASSES,LANES or scrypt:LOG2N,R,P
+    /// The password hash of SPAKE2+, OPAQUE and SRP-…-PLUS: argon2id:KIB,PASSES,LANES, scrypt:LOG2N,R,P or
+    /// pbkdf2:ITERATIONS
     #[arg(long, value_name = "HASH")]
     ksf: Option<Ksf>,
     /// SRP's group: 2048, 3072, 4096, 6144 or 8192 bits
