@@ -114,7 +114,7 @@ pub const CONNECTIONS_MAX: usize = 64;
 /// Refused logins after which a stream ends (RFC 6120 section 6.4.5 wants two to five).
 pub const LOGIN_ATTEMPTS: u32 = 3;
 
-/// Wrong passwords that all accounts together may take in [`OVERALL_WINDOW`](crate::guess::OVERALL_WINDOW). Each
+/// Wrong passwords that all accounts together may take in [`OVERALL_WINDOW`]. Each
 /// login counts while it runs, so it is more than [`CONNECTIONS_MAX`]. One account may take
 /// [`PEER_GUESSES`](crate::guess::PEER_GUESSES).
 pub const LOGIN_GUESSES: usize = 256;
