@@ -4,6 +4,7 @@ use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 
+use countersign::xmpp::session;
 use countersign::{Error, ErrorKind};
 
 use crate::output;
@@ -86,11 +87,13 @@ pub(crate) struct Failure {
     pub(crate) what: String,
     /// What to try, as one sentence.
     pub(crate) advice: String,
+    /// The connection to our server is gone: to come back is advice for nobody who does so himself.
+    pub(crate) disconnected: bool,
 }
 
 impl Failure {
     pub(crate) fn new(exit: Exit, what: impl Into<String>, advice: impl Into<String>) -> Self {
-        Self { exit, what: what.into(), advice: advice.into() }
+        Self { exit, what: what.into(), advice: advice.into(), disconnected: false }
     }
 
     /// A file could not be used.
@@ -109,7 +112,8 @@ impl Failure {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        Self::new(error.kind().into(), error.to_string(), error.advice())
+        let disconnected = error.is(&session::rules::TRANSPORT_LOST);
+        Self { disconnected, ..Self::new(error.kind().into(), error.to_string(), error.advice()) }
     }
 }
 
