@@ -153,6 +153,17 @@ mod tests {
     }
 
     #[test]
+    fn only_the_connection_to_our_own_server_is_ours_to_restore() {
+        for (rule, disconnected) in [
+            (&session::rules::TRANSPORT_LOST, true),
+            (&session::rules::CUT_SHORT, false),
+            (&session::rules::PEER_ABSENT, false),
+        ] {
+            assert_eq!(Failure::from(Error::new(rule)).disconnected, disconnected, "{}", rule.id);
+        }
+    }
+
+    #[test]
     fn every_kind_of_error_has_its_code() {
         for (kind, code) in [
             (ErrorKind::Misuse, 2),
