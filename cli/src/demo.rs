@@ -752,3 +752,17 @@ fn to_json(
         },
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_runs_first() {
+        let run = ways().into_iter().map(|way| way.name).collect::<Vec<_>>();
+        assert_eq!(run[0].as_str(), "CPACE-R255-PLUS");
+        // The tables that compare the ways are in the order of preference, and leave nothing out.
+        let preferred = Policy::default().acceptable();
+        assert!(run.starts_with(&preferred), "{run:?} {preferred:?}");
+    }
+}

@@ -4,6 +4,7 @@ use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 
+use countersign::xmpp::session;
 use countersign::{Error, ErrorKind};
 
 use crate::output;
@@ -86,11 +87,13 @@ pub(crate) struct Failure {
     pub(crate) what: String,
     /// What to try, as one sentence.
     pub(crate) advice: String,
+    /// The connection to our server is gone: to come back is advice for nobody who does so himself.
+    pub(crate) disconnected: bool,
 }
 
 impl Failure {
     pub(crate) fn new(exit: Exit, what: impl Into<String>, advice: impl Into<String>) -> Self {
-        Self { exit, what: what.into(), advice: advice.into() }
+        Self { exit, what: what.into(), advice: advice.into(), disconnected: false }
     }
 
     /// A file could not be used.
@@ -109,7 +112,8 @@ impl Failure {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        Self::new(error.kind().into(), error.to_string(), error.advice())
+        let disconnected = error.is(&session::rules::TRANSPORT_LOST);
+        Self { disconnected, ..Self::new(error.kind().into(), error.to_string(), error.advice()) }
     }
 }
 
@@ -145,6 +149,17 @@ mod tests {
         for (code, exit) in (0..=8).chain([130]).zip(Exit::ALL) {
             assert_eq!(exit as u8, code);
             assert_eq!(help.matches(&format!("\n  {code:<3}  ")).count(), 1, "{help}");
+        }
+    }
+
+    #[test]
+    fn only_the_connection_to_our_own_server_is_ours_to_restore() {
+        for (rule, disconnected) in [
+            (&session::rules::TRANSPORT_LOST, true),
+            (&session::rules::CUT_SHORT, false),
+            (&session::rules::PEER_ABSENT, false),
+        ] {
+            assert_eq!(Failure::from(Error::new(rule)).disconnected, disconnected, "{}", rule.id);
         }
     }
 

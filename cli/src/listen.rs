@@ -243,6 +243,10 @@ impl<'a> Listener<'a> {
                     Ok(ended) if once => return ended,
                     Ok(Ok(())) => {}
                     Ok(Err(failure)) if failure.exit == Exit::Stopped => return Err(failure),
+                    Ok(Err(failure)) if failure.disconnected => {
+                        let text = "a session that was cut off; its peer can come back and go on from there";
+                        output::note(Tone::Doubtful, "left:", text);
+                    }
                     Ok(Err(failure)) => exit::complain(&failure),
                     Err(error) => {
                         let what = format!("a session broke down: {error}");

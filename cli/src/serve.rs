@@ -1,5 +1,6 @@
 //! `countersign serve`: the small XMPP server for demos and tests.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -134,20 +135,37 @@ pub(crate) fn make_up() -> Password {
 fn read(path: &std::path::Path) -> Result<Vec<(String, Password)>, Failure> {
     use std::io::Read;
     let mut text = zeroize::Zeroizing::new(String::new());
-    std::fs::File::open(path)
-        .and_then(|file| file.take(ACCOUNTS_MAX).read_to_string(&mut text))
-        .map_err(|error| Failure::file(path, &error))?;
+    std::fs::File::open(path).and_then(|file| file.take(ACCOUNTS_MAX).read_to_string(&mut text)).map_err(
+        |error| match error.kind() {
+            std::io::ErrorKind::InvalidData => unusable(&format!("{} is not UTF-8 text", output::path(path))),
+            _ => Failure::file(path, &error),
+        },
+    )?;
+    let accounts = parse(&text, path)?;
+    let mut seen = BTreeSet::new();
+    if let Some((user, _)) = accounts.iter().find(|(user, _)| !seen.insert(user)) {
+        let user = output::plain(user);
+        return Err(unusable(&format!("{} has two lines for {user}", output::path(path))));
+    }
+    if accounts.is_empty() {
+        return Err(unusable(&format!("{} has no account", output::path(path))));
+    }
+    Ok(accounts)
+}
+
+fn unusable(what: &str) -> Failure {
+    let advice = "Write one account in each line: the user, a space, the password.";
+    Failure::new(Exit::Usage, what, advice)
+}
+
+fn parse(text: &str, path: &std::path::Path) -> Result<Vec<(String, Password)>, Failure> {
     text.lines()
         .filter(|line| !line.trim().is_empty())
         .map(|line| match line.split_once(' ') {
             Some((user, password)) if !user.is_empty() && !password.is_empty() => {
                 Ok((user.to_owned(), Password::new(password)))
             }
-            _ => Err(Failure::new(
-                Exit::Usage,
-                format!("a line of {} has no user or no password", output::path(path)),
-                "Write one account in each line: the user, a space, the password.",
-            )),
+            _ => Err(unusable(&format!("a line of {} has no user or no password", output::path(path)))),
         })
         .collect()
 }

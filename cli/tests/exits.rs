@@ -13,7 +13,7 @@ use countersign::xmpp::{Element, Jid};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use process::stage::{Stage, listening, overheard};
-use process::{Process, assert_last_two_lines, assert_two_lines};
+use process::{Folder, Process, assert_last_two_lines, assert_two_lines, text, tool};
 
 const COMMANDS: [&str; 2] = ["connect", "send"];
 
@@ -46,6 +46,26 @@ fn a_wrong_password_is_3() {
         let stage = Stage::set(&format!("exit-password-{what}"));
         let _bob = bob(&stage, what);
         assert_two_lines(&Process::start(&mut alice(&stage, what, "other")).run(b""), 3);
+    }
+}
+
+#[test]
+fn accounts_that_cannot_be_served_are_2() {
+    let folder = Folder::new("exit-accounts");
+    for (content, word) in [
+        (&b"\n \n"[..], "has no account"),
+        (b"alice\n", "no user or no password"),
+        (b"alice x\nbob y\nalice z\n", "two lines for alice"),
+        (b"alice \xff\n", "not UTF-8"),
+    ] {
+        let file = folder.0.join("accounts");
+        fs::write(&file, content).unwrap();
+        let mut command = tool();
+        // Whatever is wrongly accepted ends all the same: it finds no such address.
+        command.args(["serve", "--address", "192.0.2.1:0", "--accounts"]).arg(file);
+        let output = Process::start(&mut command).run(b"");
+        assert_two_lines(&output, 2);
+        assert!(text(&output.stderr).contains(word), "{word}: {}", text(&output.stderr));
     }
 }
 

@@ -387,6 +387,8 @@ fn a_transfer_outlives_a_restart_of_the_server() {
         let (ended, words) = terminal.finish();
         assert_eq!(ended, Some(code), "{words}");
         assert!(words.split(['\r', '\n']).any(|line| line.starts_with("lost: ")), "{words}");
+        // What an error would advise is what is being done.
+        assert!(!words.contains("error: ") && !words.contains("try: "), "{words}");
     }
     assert!(fs::read(directory.join("x")).unwrap() == vec![7; LARGE]);
     assert_eq!(fs::read_dir(&directory).unwrap().count(), 1);

@@ -14,6 +14,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Command, Output, Stdio};
 use std::thread;
 
+use countersign::{MechanismName, sasl};
 use process::stage::{Stage, listening, overheard};
 use process::{Folder, Process, assert_two_lines, text, tool};
 
@@ -99,6 +100,57 @@ fn a_wrong_password_fails_at_both_ends() {
     said.read_to_string(&mut words).unwrap();
     assert_eq!(bob.status.code(), Some(3), "{words}");
     assert!(bob.stdout.is_empty());
+}
+
+/// What each end says when Alice names these mechanisms and Bob none.
+fn both(stage: &Stage, ours: &[&str]) -> (String, String) {
+    let (bob, said) = stage.listen("shared");
+    let said = overheard(said);
+    let alice = stage.connect_with("alice", "shared", ours, b"");
+    let words = text(&alice.stderr);
+    assert!(alice.status.success(), "{words}");
+    assert!(bob.finish().status.success());
+    (words, said.join().unwrap())
+}
+
+fn labelled<'a>(words: &'a str, label: &'a str) -> Vec<&'a str> {
+    words.lines().filter_map(|line| line.strip_prefix(label)).collect()
+}
+
+#[test]
+fn what_was_passed_over_is_said_with_its_reason() {
+    let stage = Stage::set("passed-over");
+    let named = ["--mechanism", "CPACE-X25519-PLUS", "--mechanism", "SCRAM-SHA-256-PLUS"];
+    let (alice, bob) = both(&stage, &named);
+    assert!(alice.contains("by CPACE-X25519-PLUS, bound to"), "{alice}");
+    let others = sasl::Policy::default().acceptable();
+    let others = others.iter().map(MechanismName::as_str).filter(|name| *name != "CPACE-X25519-PLUS");
+    let others = others.collect::<Vec<_>>();
+    let said = format!("{}: not on our list", others.join(", "));
+    assert_eq!(labelled(&alice, "passed over: "), [said], "{alice}");
+    // What Alice would have agreed to is below Bob's floor.
+    let said = "SCRAM-SHA-256-PLUS: an impostor could test passwords offline";
+    assert_eq!(labelled(&bob, "passed over: "), [said], "{bob}");
+
+    let (alice, _) = both(&stage, &[&named[..], &["--json"]].concat());
+    let lines = alice.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let verified = lines.filter(|line| line["event"] == "verified").collect::<Vec<_>>();
+    let reason = |name: &&str| serde_json::json!({ "mechanism": name, "reason": "not on our list" });
+    assert_eq!(verified.len(), 1, "{alice}");
+    assert_eq!(verified[0]["refused"], others.iter().map(reason).collect::<serde_json::Value>(), "{alice}");
+}
+
+#[test]
+fn what_is_never_taken_is_said_with_its_reason() {
+    let stage = Stage::set("never-taken");
+    let named = ["--mechanism", "SCRAM-SHA-256", "--mechanism", "CPACE-R255-PLUS"];
+    let (alice, _) = both(&stage, &named);
+    assert!(alice.contains("by CPACE-R255-PLUS, bound to"), "{alice}");
+    assert_eq!(labelled(&alice, "never taken: "), ["SCRAM-SHA-256: not bound to the channel"], "{alice}");
+    // Where nothing is left, it is the reason of the failure, and nobody is called.
+    let output = stage.connect_with("alice", "shared", &named[..2], b"");
+    assert_two_lines(&output, 2);
+    assert!(text(&output.stderr).contains("SCRAM-SHA-256 (not bound to the channel)"));
 }
 
 #[test]
