@@ -232,7 +232,7 @@ impl TunnelArgs {
     pub(crate) fn one_mechanism(&self) -> Result<MechanismName, Failure> {
         match &self.mechanisms[..] {
             [] => way("cpace").map_err(Failure::from),
-            [name] => known(name).map(|()| name.clone()).map_err(Failure::from),
+            [name] => known(name).map(|()| name.clone()),
             _ => Err(Failure::new(
                 Exit::Usage,
                 "over TCP nothing is negotiated, and several ways to authenticate are named",
@@ -401,12 +401,13 @@ fn way(name: &str) -> countersign::Result<MechanismName> {
     .parse()
 }
 
-fn known(name: &MechanismName) -> countersign::Result<()> {
+fn known(name: &MechanismName) -> Result<(), Failure> {
     #[cfg(feature = "openssl")]
     if registry::find_in_tls(name).is_ok() {
         return Ok(());
     }
-    registry::find(name).map(drop)
+    // Nobody has offered it: it is our own argument that is wrong.
+    registry::find(name).map(drop).map_err(|error| Failure { exit: Exit::Usage, ..error.into() })
 }
 
 /// Whether what is proven is a key that no person can remember.
