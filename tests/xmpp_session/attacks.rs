@@ -75,7 +75,7 @@ fn an_unknown_user_looks_like_a_wrong_password() {
     assert_eq!(
         last(&wrong).unwrap(),
         "< data 2 D <failure xmlns='urn:xmpp:sasl:2'><not-authorized xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>\
-         </failure></stream:stream> C"
+         </failure> D </stream:stream> C"
     );
 }
 

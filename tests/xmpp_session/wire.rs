@@ -46,7 +46,7 @@ from='alice@atlanta.example/lap' to='bob@biloxi.example/tab' version='1.0'>\
 <authenticate xmlns='urn:xmpp:sasl:2' mechanism='SCRAM-SHA-256-PLUS'><initial-response>…</initial-response></authenticate>
 < data 1 D <stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' \
 from='bob@biloxi.example/tab' to='alice@atlanta.example/lap' id='808182838485868788898a8b8c8d8e8f' version='1.0'>\
-FEATURES<challenge xmlns='urn:xmpp:sasl:2'>…</challenge>
+FEATURES D <challenge xmlns='urn:xmpp:sasl:2'>…</challenge>
 > data 2 D <response xmlns='urn:xmpp:sasl:2'>…</response>
 < data 2 D <success xmlns='urn:xmpp:sasl:2'><additional-data>…</additional-data>\
 <authorization-identifier>alice@atlanta.example</authorization-identifier></success>\

@@ -171,8 +171,6 @@ pub(super) struct Secured {
     announced: Option<Fingerprint>,
     /// Ciphertext of a handshake that is over, to be sent before anything else.
     last: Vec<u8>,
-    /// What the states have said since ciphertext came: it shares a record.
-    unsent: Vec<u8>,
     /// Our stream has begun.
     speaking: bool,
     closed: bool,
@@ -233,7 +231,6 @@ impl Secured {
             peer,
             announced,
             last: vec![],
-            unsent: vec![],
             speaking: false,
             closed: false,
             peer_closed: false,
@@ -308,8 +305,6 @@ impl Secured {
 
     /// Ends our stream, and TLS as well when the peer's stream has ended.
     pub(super) fn close(&mut self) {
-        // Fails as what follows would.
-        let _ = self.flush();
         let Link::Verified(tunnel) = &mut self.link else { return };
         if !self.closed {
             self.closed = true;
@@ -328,7 +323,7 @@ impl Secured {
         tools: &mut Tools<'_>,
         events: &mut Vec<(Event, usize)>,
     ) -> Result<()> {
-        let result = self.take_in(ciphertext, tools, events).and_then(|()| self.flush());
+        let result = self.take_in(ciphertext, tools, events);
         result.map_err(|fault| {
             self.die(&fault.words);
             fault.error
@@ -440,8 +435,7 @@ impl Secured {
         self.link = Link::Unverified(tunnel);
         let (state, octets) = started.map_err(Fault::silent)?;
         self.state = state;
-        self.write(&octets);
-        Ok(())
+        self.write(&octets)
     }
 
     /// Goes on with a handshake that authenticates; whether it has.
@@ -459,7 +453,7 @@ impl Secured {
         // One stream to the end, with a peer who is known.
         self.parser = Parser::new(&self.limits);
         self.state = State::Direct(state);
-        self.write(&octets);
+        self.write(&octets)?;
         Ok(true)
     }
 
@@ -504,11 +498,9 @@ impl Secured {
         match next {
             Next::Wait(next, octets) => {
                 self.state = state(next);
-                self.write(&octets);
-                Ok(())
+                self.write(&octets)
             }
             Next::Verify(outcome, after, next) => {
-                self.flush()?;
                 self.verify(*outcome).map_err(Fault::silent)?;
                 match after {
                     After::NewStream => {
@@ -523,7 +515,7 @@ impl Secured {
                     return Err(Fault::silent(Error::new(&rules::TOO_EARLY)));
                 };
                 let established = established(tunnel, refused, &self.own, &self.peer);
-                self.write(&octets);
+                self.write(&octets)?;
                 self.state = State::Live;
                 self.weight = 0;
                 events.push((Event::Established(Box::new(established)), 0));
@@ -540,19 +532,11 @@ impl Secured {
         Ok(())
     }
 
-    fn write(&mut self, octets: &[u8]) {
+    fn write(&mut self, octets: &[u8]) -> Result<(), Fault> {
         self.speaking |= !octets.is_empty();
-        self.unsent.extend_from_slice(octets);
-    }
-
-    fn flush(&mut self) -> Result<(), Fault> {
-        let octets = std::mem::take(&mut self.unsent);
-        if octets.is_empty() {
-            return Ok(());
-        }
         match &mut self.link {
-            Link::Unverified(tunnel) => tunnel.send_authentication(&octets),
-            Link::Verified(tunnel) => tunnel.write(&octets),
+            Link::Unverified(tunnel) => tunnel.send_authentication(octets),
+            Link::Verified(tunnel) => tunnel.write(octets),
             Link::Handshake(_) | Link::Proving(_) | Link::Gone => Err(Error::new(&rules::NOT_OPEN)),
         }
         .map_err(Fault::silent)
@@ -593,12 +577,8 @@ impl Secured {
         if !self.speaking && words.is_empty() {
             return;
         }
-        self.write(words);
-        if !self.closed {
-            self.write(CLOSE);
-        }
         // Who cannot be told is told by session-terminate.
-        let _ = self.flush();
+        let _ = self.write(words).and_then(|()| if self.closed { Ok(()) } else { self.write(CLOSE) });
         match &mut self.link {
             Link::Unverified(tunnel) => tunnel.close(),
             Link::Verified(tunnel) => tunnel.close(),
