@@ -5,9 +5,9 @@
 #
 # Runs hashcat's own benchmark on the processor and the lanes in turn, both pinned to one core, and prints the medians in
 # PBKDF2 iterations a second, because the modes count different numbers of them. For SHA-256, what the processor allows
-# either of them follows (benches/ports.rs). Needs hashcat and an OpenCL
-# runtime for processors (Debian: hashcat, pocl-opencl-icd, ocl-icd-libopencl1). The first run compiles hashcat's kernels. BENCH and PORTS may
-# name builds of the two benches, else they are built.
+# either of them follows (benches/ports.rs). Needs hashcat and an OpenCL runtime for processors (Debian: hashcat,
+# pocl-opencl-icd, ocl-icd-libopencl1). The first run compiles hashcat's kernels. BENCH and PORTS may name builds of the two
+# benches, else they are built.
 #
 # WITHOUT_AVX512=1 lets neither side use AVX-512, as on the machine that the ratios come from; it needs a C compiler and PoCL on
 # LLVM 15, and shows the lanes of SHA-256 on the SHA extensions, those of the others on AVX2.

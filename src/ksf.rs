@@ -163,6 +163,12 @@ impl Ksf {
         Ok(Self(Algorithm::Pbkdf2 { iterations }))
     }
 
+    /// Whether the first octets of an output can be had without the others: PBKDF2 makes 32 at a time.
+    #[cfg(all(feature = "dictionary", feature = "spake2plus"))]
+    pub(crate) fn can_stop_early(self) -> bool {
+        matches!(self.0, Algorithm::Pbkdf2 { .. })
+    }
+
     /// One octet for the algorithm (1 Argon2id, 2 scrypt, 3 PBKDF2), then three numbers of 4 octets, big-endian: memory in
     /// KiB, passes and lanes; or log2 N, r and p; or iterations and twice 0.
     #[must_use]

@@ -278,6 +278,12 @@ impl Outcome {
         self
     }
 
+    #[cfg(feature = "xmpp")]
+    pub(crate) fn without_export_key(mut self) -> Self {
+        self.export_key = None;
+        self
+    }
+
     /// The mechanism that was run.
     #[must_use]
     pub fn mechanism(&self) -> &MechanismName {

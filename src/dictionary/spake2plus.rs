@@ -36,12 +36,10 @@ struct W0 {
 }
 
 impl W0 {
-    /// Octets of the password hash to compute. PBKDF2 makes them 32 at a time, and w0 takes the first half alone.
+    /// Octets of the password hash to compute: w0 takes the first half alone.
     fn needed(&self) -> usize {
-        match self.ksf.to_bytes()[0] {
-            3 => spake2plus::STRETCHED_LEN / 2,
-            _ => spake2plus::STRETCHED_LEN,
-        }
+        let whole = spake2plus::STRETCHED_LEN;
+        if self.ksf.can_stop_early() { whole / 2 } else { whole }
     }
 }
 

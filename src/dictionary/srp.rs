@@ -111,7 +111,7 @@ impl Oracle for Power {
         };
         let (slow, password) = match self.prehash {
             Prehash::None => (GuessWork::new([]), PASSWORD),
-            Prehash::Ksf(ksf) => (ksf.into(), PREHASH_LEN),
+            Prehash::Ksf(ksf) => (GuessWork::stretching(ksf, PREHASH_LEN), PREHASH_LEN),
             Prehash::Pbkdf2(iterations) => {
                 let first = blocks(PASSWORD, 64) + hmac(32, self.salt.len() + 4, 64);
                 let count = first + 2 * u64::from(iterations.saturating_sub(1));

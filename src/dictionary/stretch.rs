@@ -19,7 +19,7 @@ pub(super) struct Stretch {
 impl Stretch {
     /// For outputs of `len` octets.
     pub(super) fn new(ksf: Ksf, len: usize) -> Result<Self> {
-        let work = GuessWork::from(ksf);
+        let work = GuessWork::stretching(ksf, len);
         let &[(Unit::Argon2id { memory, passes, lanes }, _)] = work.parts() else {
             return Ok(Self { ksf, argon2: None, memory: Vec::new() });
         };

@@ -94,8 +94,9 @@ impl fmt::Display for GuessWork {
 
 #[cfg(any(feature = "opaque", feature = "spake2plus", feature = "srp"))]
 impl GuessWork {
-    /// A run of a slow hash for `len` octets of output.
-    pub(super) fn stretching(ksf: crate::ksf::Ksf, len: usize) -> Self {
+    /// A run of a slow hash for `len` octets of output; more of them cost more where it is PBKDF2.
+    #[must_use]
+    pub fn stretching(ksf: crate::ksf::Ksf, len: usize) -> Self {
         let bytes = ksf.to_bytes();
         let number = |i: usize| u32::from_be_bytes([bytes[i], bytes[i + 1], bytes[i + 2], bytes[i + 3]]);
         let unit = match bytes[0] {
@@ -109,14 +110,6 @@ impl GuessWork {
             _ => return Self(Vec::new()),
         };
         Self(vec![(unit, 1)])
-    }
-}
-
-/// For up to 32 octets of output.
-#[cfg(any(feature = "opaque", feature = "spake2plus", feature = "srp"))]
-impl From<crate::ksf::Ksf> for GuessWork {
-    fn from(ksf: crate::ksf::Ksf) -> Self {
-        Self::stretching(ksf, 32)
     }
 }
 

@@ -6,8 +6,9 @@ use countersign::xmpp::client::Client;
 use countersign::xmpp::driver::Driver;
 use countersign::xmpp::server::{Attack, Report, Server};
 use countersign::xmpp::{Element, Profile, ibb, jingle, ns, session};
-use countersign::{Error, Rule, cpace, opaque, sasl, scram, spake2plus, srp, tls};
+use countersign::{Error, sasl, tls};
 
+use crate::confirmation;
 use crate::e2e::{ALICE, BOB, Pair, Setup, client_endpoint, named};
 use crate::support::*;
 
@@ -37,24 +38,13 @@ impl Case {
     /// told.
     #[track_caller]
     fn assert_unproven(&self, alice: &Error, bob: &Error) {
-        let (finder, rule, other, told) = match self.name {
-            name if name.starts_with("SRP-") => {
-                (bob, &srp::rules::WRONG_CLIENT_PROOF, alice, &sasl::rules::REFUSED_BY_PEER)
-            }
-            name => (alice, wrong_confirmation(name), bob, &session::rules::ABORTED_BY_PEER),
+        let (finder, other, told) = if confirmation::is_found_by_server(self.name) {
+            (bob, alice, &sasl::rules::REFUSED_BY_PEER)
+        } else {
+            (alice, bob, &session::rules::ABORTED_BY_PEER)
         };
-        assert!(finder.is(rule), "{}: {finder:?}", self.name);
+        assert!(finder.is(confirmation::rule(self.name)), "{}: {finder:?}", self.name);
         assert!(other.is(told), "{}: {other:?}", self.name);
-    }
-}
-
-fn wrong_confirmation(mechanism: &str) -> &'static Rule {
-    match mechanism {
-        name if name.starts_with("CPACE-") => &cpace::rules::WRONG_CONFIRMATION,
-        name if name.starts_with("SPAKE2P") => &spake2plus::rules::WRONG_CONFIRMATION,
-        name if name.starts_with("OPAQUE-") => &opaque::rules::WRONG_CONFIRMATION,
-        name if name.starts_with("SCRAM-") => &scram::rules::CONTEXT_MISMATCH,
-        other => panic!("{other} has no row here"),
     }
 }
 

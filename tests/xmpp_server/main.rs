@@ -4,6 +4,8 @@
 
 mod attacks;
 mod client;
+#[path = "../common/confirmation.rs"]
+mod confirmation;
 mod e2e;
 #[cfg(feature = "openssl")]
 mod in_tls;

@@ -44,10 +44,6 @@ fn failure(events: &[Event]) -> &Error {
     }
 }
 
-fn is_established(pair: &Pair) -> bool {
-    pair.events.iter().all(|events| matches!(events[..], [Event::Established(_)]))
-}
-
 fn guess_wrong(guesses: &Guesses, times: usize, now: Instant) {
     for _ in 0..times {
         let pair = session(guesses, "wrong", now);
@@ -78,7 +74,7 @@ fn after_the_window_the_right_password_opens() {
     let (guesses, start) = (guesses(), Instant::now());
     guess_wrong(&guesses, PEER_GUESSES, start);
     session(&guesses, PASSWORD, start + PEER_WINDOW - MINUTE).bob_failed(&guess::rules::PEER_LIMIT);
-    assert!(is_established(&session(&guesses, PASSWORD, start + PEER_WINDOW)));
+    assert!(session(&guesses, PASSWORD, start + PEER_WINDOW).is_established());
 }
 
 #[test]
@@ -86,7 +82,7 @@ fn success_costs_nothing() {
     let (guesses, start) = (guesses(), Instant::now());
     guess_wrong(&guesses, PEER_GUESSES - 1, start);
     for _ in 0..PEER_GUESSES {
-        assert!(is_established(&session(&guesses, PASSWORD, start)));
+        assert!(session(&guesses, PASSWORD, start).is_established());
     }
     // The wrong ones are not forgiven for it.
     guess_wrong(&guesses, 1, start);
@@ -110,7 +106,7 @@ fn other_peers_count_overall() {
         drop(guesses.reserve(&format!("mallory{n}@atlanta.example"), start).unwrap());
     }
     session(&guesses, PASSWORD, start).bob_failed(&guess::rules::OVERALL_LIMIT);
-    assert!(is_established(&session(&guesses, PASSWORD, start + OVERALL_WINDOW)));
+    assert!(session(&guesses, PASSWORD, start + OVERALL_WINDOW).is_established());
 }
 
 #[test]
@@ -125,8 +121,8 @@ fn every_mechanism_is_refused_alike() {
             pair.run();
             pair
         };
-        assert!(is_established(&session(PASSWORD)), "{}", row.name());
-        assert!(!is_established(&session("wrong")), "{}", row.name());
+        assert!(session(PASSWORD).is_established(), "{}", row.name());
+        assert!(!session("wrong").is_established(), "{}", row.name());
         let pair = session(PASSWORD);
         pair.bob_failed(&guess::rules::PEER_LIMIT);
         pair.alice_failed(&sasl::rules::TRY_LATER);
@@ -145,7 +141,7 @@ fn an_initiator_that_leaves_before_a_test_costs_nothing() {
     // While it runs it counts.
     assert!(guesses.reserve("alice@atlanta.example", now).is_err());
     pair.bob().transport_lost();
-    assert!(is_established(&session(&guesses, PASSWORD, now)));
+    assert!(session(&guesses, PASSWORD, now).is_established());
 }
 
 #[test]
@@ -157,8 +153,8 @@ fn the_initiator_counts_the_responders_guesses() {
         pair.run();
         pair
     };
-    assert!(is_established(&session(PASSWORD)));
-    assert!(!is_established(&session("not Bob's")));
+    assert!(session(PASSWORD).is_established());
+    assert!(!session("not Bob's").is_established());
     let pair = session(PASSWORD);
     pair.alice_failed(&guess::rules::PEER_LIMIT);
     assert_eq!(failure(&pair.events[0]).subject(), Some("bob@biloxi.example"));

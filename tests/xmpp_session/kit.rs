@@ -19,8 +19,9 @@ use countersign::xmpp::session::rules;
 use countersign::xmpp::{
     Element, Event, FullJid, InitiatorConfig, Limits, Profile, ResponderConfig, Session, disco, ns, stream,
 };
-use countersign::{cpace, opaque, spake2plus, srp};
 use rand_core::{TryCryptoRng, TryRng};
+
+use crate::confirmation;
 
 pub const ALICE: &str = "alice@atlanta.example/lap";
 pub const BOB: &str = "bob@biloxi.example/tab";
@@ -232,17 +233,6 @@ pub fn pakes() -> impl Iterator<Item = &'static MechanismName> {
         .map(|row| row.name())
 }
 
-/// Whose turn it is in a PAKE to find out that the ends do not agree, and the rule that is broken then.
-fn confirmation(mechanism: &MechanismName) -> (From, &'static Rule) {
-    match mechanism.as_str() {
-        name if name.starts_with("CPACE-") => (From::Alice, &cpace::rules::WRONG_CONFIRMATION),
-        name if name.starts_with("SPAKE2P") => (From::Alice, &spake2plus::rules::WRONG_CONFIRMATION),
-        name if name.starts_with("OPAQUE-") => (From::Alice, &opaque::rules::WRONG_CONFIRMATION),
-        name if name.starts_with("SRP-") => (From::Bob, &srp::rules::WRONG_CLIENT_PROOF),
-        other => panic!("{other} has no row here"),
-    }
-}
-
 /// Who sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum From {
@@ -411,16 +401,19 @@ impl Pair {
 
     /// The confirmation of this PAKE has failed at the end whose turn it was, which told the other.
     pub fn confirmation_failed(&self, mechanism: &MechanismName) {
-        match confirmation(mechanism) {
-            (From::Alice, rule) => {
-                self.alice_failed(rule);
-                self.bob_failed(&rules::ABORTED_BY_PEER);
-            }
-            (From::Bob, rule) => {
-                self.bob_failed(rule);
-                self.alice_failed(&sasl::rules::REFUSED_BY_PEER);
-            }
+        let rule = confirmation::rule(mechanism.as_str());
+        if confirmation::is_found_by_server(mechanism.as_str()) {
+            self.bob_failed(rule);
+            self.alice_failed(&sasl::rules::REFUSED_BY_PEER);
+        } else {
+            self.alice_failed(rule);
+            self.bob_failed(&rules::ABORTED_BY_PEER);
         }
+    }
+
+    /// Whether the session has come up at both ends, and nothing else has happened.
+    pub fn is_established(&self) -> bool {
+        self.events.iter().all(|events| matches!(events[..], [Event::Established(_)]))
     }
 
     /// The reasons in all session-terminate stanzas, as `> success`.

@@ -4,6 +4,8 @@
 
 mod attacks;
 mod chaos;
+#[path = "../common/confirmation.rs"]
+mod confirmation;
 mod endings;
 mod faults;
 mod guesses;

@@ -6,7 +6,6 @@ use countersign::mechanism::{Guessing, MechanismName};
 use countersign::prep::Preparation;
 use countersign::registry;
 use countersign::sasl::Policy;
-use countersign::xmpp::Event;
 
 use crate::kit::*;
 
@@ -18,7 +17,7 @@ fn recorded(mechanism: &MechanismName, [alices, bobs]: [View; 2]) -> [Transcript
     let bob = bob_config().with_policy(only()).with_recorder(&recorders[1], bobs);
     let mut pair = Pair::with(alice, bob, plain);
     pair.run();
-    assert!(pair.events.iter().all(|events| matches!(events[..], [Event::Established(_)])), "{mechanism}");
+    assert!(pair.is_established(), "{mechanism}");
     drop(pair);
     recorders.map(|recorder| {
         let [transcript] = <[Transcript; 1]>::try_from(recorder.take()).unwrap();

@@ -151,7 +151,7 @@ fn for_argon2id(wanted: f64, most_memory: u32) -> Result<Proposal, Failure> {
         hash: "Argon2id".to_owned(),
         setting: format!("m={memory} KiB, t={passes}, p=1"),
         seconds: time_of_argon2id(memory, passes)?,
-        work: Ksf::argon2id(memory, passes, 1)?.into(),
+        work: GuessWork::stretching(Ksf::argon2id(memory, passes, 1)?, 32),
         note,
     })
 }

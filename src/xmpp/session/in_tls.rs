@@ -17,6 +17,7 @@ use crate::tls::srp::{SrpClientConfig, SrpServerConfig};
 use crate::xmpp::jingle::{Method, Security};
 
 use super::proving::Proving;
+use super::secured::bare;
 use super::{InitiatorConfig, ResponderConfig, methods, rules};
 
 #[cfg(feature = "cpace")]
@@ -39,7 +40,7 @@ impl Place<'_> {
     }
 
     fn authcid(&self) -> String {
-        super::secured::bare(self.initiator)
+        bare(self.initiator)
     }
 }
 
@@ -171,7 +172,7 @@ fn reserve(
         Side::Client => properties.client_test,
         Side::Server => properties.server_test,
     };
-    let guess = guesses.map(|guesses| guesses.reserve(peer.to_bare().as_str(), place.now)).transpose()?;
+    let guess = guesses.map(|guesses| guesses.reserve(&bare(peer), place.now)).transpose()?;
     Ok(Running::new(guess, first_test))
 }
 

@@ -162,8 +162,7 @@ impl Party {
     ) -> Result<(Box<ExpectReply>, Vec<u8>)> {
         let Self { own, peer, password, preparation, guesses, recording, offers, .. } = self;
         // Before the mechanism exists, and so before its first group operation.
-        let mut guess =
-            guesses.map(|guesses| guesses.reserve(peer.to_bare().as_str(), tools.now)).transpose()?;
+        let mut guess = guesses.map(|guesses| guesses.reserve(&bare(&peer), tools.now)).transpose()?;
         let [ours, theirs] = offers;
         let context = Context::between(own.as_str(), peer.as_str())
             .with_mechanisms(mechanisms)

@@ -119,10 +119,8 @@ impl ExpectAuth {
             return Err(failure(error));
         }
         // Before the mechanism exists, and so before its first group operation.
-        let mut guess = guesses
-            .map(|guesses| guesses.reserve(peer.to_bare().as_str(), tools.now))
-            .transpose()
-            .map_err(failure)?;
+        let mut guess =
+            guesses.map(|guesses| guesses.reserve(&bare(&peer), tools.now)).transpose().map_err(failure)?;
         let [theirs, ours] = offers;
         let context = Context::between(peer.as_str(), own.as_str())
             .with_mechanisms(mechanisms)
